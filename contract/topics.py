@@ -1,0 +1,62 @@
+"""The topic tree of WIRE version 1: built and parsed in one place."""
+
+from typing import NamedTuple
+
+from contract.values import IDENTIFIER, check_identifier
+
+ROOT = "muki"
+VERSION = "v1"
+GATEWAY = "_gateway"
+
+NODE_WRITES = frozenset({"birth", "state", "data", "alarm", "evidence", "result"})
+GATEWAY_WRITES = frozenset({"ack", "cmd"})
+KINDS = NODE_WRITES | GATEWAY_WRITES
+
+
+class Topic(NamedTuple):
+    """A parsed node topic; ``rest`` is what follows the kind (the event of ``evidence/{event}``)."""
+
+    version: str
+    site: str
+    node: str
+    kind: str
+    rest: str = ""
+
+
+def node_topic(site: str, node: str, kind: str, rest: str = "") -> str:
+    """``muki/v1/{site}/{node}/{kind}[/{rest}]``. Raises ValueError for a site, node or kind that may not stand there."""
+    check_identifier(site, "site")
+    check_identifier(node, "node")
+    if kind not in KINDS:
+        raise ValueError(f"topic kind {kind!r}: write one of {', '.join(sorted(KINDS))}")
+    base = f"{ROOT}/{VERSION}/{site}/{node}/{kind}"
+    return f"{base}/{rest}" if rest else base
+
+
+def gateway_alarm_topic(site: str, key: str) -> str:
+    """Where the gateway keeps the current state of one alarm, retained; ``key`` from `contract.alarms.alarm_key`."""
+    return f"{ROOT}/{VERSION}/{site}/{GATEWAY}/alarms/{key}"
+
+
+def reject_topic(site: str) -> str:
+    """Where the gateway says what it refused, from whom, where in the payload and why."""
+    return f"{ROOT}/{VERSION}/{site}/{GATEWAY}/reject"
+
+
+def from_nodes_filter(site: str) -> str:
+    """What a gateway subscribes to: every node of the site, in every contract version, so that a foreign version is refused aloud."""
+    return f"{ROOT}/+/{site}/+/#"
+
+
+def parse(topic: str) -> Topic:
+    """The parts of a node topic of any version. Raises ValueError that says what is wrong with it."""
+    parts = topic.split("/", 5)
+    if len(parts) < 5 or parts[0] != ROOT:
+        raise ValueError(f"topic {topic!r}: expected {ROOT}/{VERSION}/SITE/NODE/KIND")
+    _, version, site, node, kind = parts[:5]
+    for text, what in ((site, "site"), (node, "node")):
+        if not IDENTIFIER.fullmatch(text):
+            raise ValueError(f"topic {topic!r}: {what} {text!r} is not 1 to 32 of a-z, 0-9 and '-'")
+    if version == VERSION and kind not in KINDS:
+        raise ValueError(f"topic {topic!r}: {kind!r} is not one of {', '.join(sorted(KINDS))}")
+    return Topic(version, site, node, kind, parts[5] if len(parts) > 5 else "")

@@ -1,0 +1,57 @@
+"""Processors: waveforms and pictures in, readings out. The protocol and the registry; each is imported only when it is configured."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.messages import PointDeclaration
+from contract.values import Reading
+from edge.items import Item
+
+
+class ProcessorSettings(BaseModel):
+    """What every processor has in the configuration. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names the processor in logs and in its malfunction alarm"
+    )
+    type: str = Field(description="Which kind of processor: a name of the registry")
+    input: str = Field(description="The waveform point, camera or reading point that it works on")
+
+
+class ProcessorContext(NamedTuple):
+    """What the agent gives a processor: the node's name and the folder against which relative paths are resolved."""
+
+    node: str
+    folder: Path
+
+
+@runtime_checkable
+class Processor(Protocol):
+    """Turns items of one input into readings.
+
+    Construction checks settings only. ``start()`` loads what is heavy (a model) and may raise ``Misconfigured``. ``process()`` is called
+    for each item of the input, in order, in a worker thread, never twice at once; readings that could not be computed come out with a bad
+    quality, and an exception makes the agent report a malfunction and go on.
+    """
+
+    Settings: ClassVar[type[ProcessorSettings]]
+
+    def __init__(self, settings: ProcessorSettings, context: ProcessorContext) -> None: ...
+
+    def points(self) -> Mapping[str, PointDeclaration]: ...
+
+    def start(self) -> None: ...
+
+    def process(self, item: Item) -> Sequence[Reading]: ...
+
+
+REGISTRY: dict[str, str] = {
+    "bearing-condition": "edge.processing.scoring:BearingConditionProcessor",
+    "camera-check": "edge.processing.vision:CameraCheckProcessor",
+    "vibration": "edge.processing.vibration:VibrationProcessor",
+}

@@ -1,0 +1,49 @@
+"""The `muki` command: one group whose subcommands are imported when they are called, so that an agent never pays for a gateway."""
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "demo": ("deploy.demo:main", "A simulated mine, its agents and a gateway on this machine."),
+    "edge": ("edge.cli:main", "The agent on the device: check, run."),
+    "gateway": ("gateway.cli:main", "Broker to history, alarms and the operator's page."),
+    "models": ("models.cli:main", "The models: list, verify, evaluate."),
+    "simulate": ("simulators.cli:main", "A mine that speaks the field's own protocols."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists its commands from the table above and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        try:
+            command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as missing:
+            raise click.ClickException(
+                f"muki {cmd_name} needs the Python package {missing.name!r}, which is not installed: "
+                f"install the extra it belongs to, for example pip install 'muki[edge]' or 'muki[gateway]'"
+            ) from missing
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=LazyGroup)
+@click.version_option(package_name="muki")
+def main() -> None:
+    """Muki watches over mines. Advisory monitoring: not a safety function."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
