@@ -18,9 +18,7 @@ MAX_POINTS = 20_000
 
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}$", description="Names one line of sequence numbers")]
 Seq = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1, description="From 1 at each boot, without gaps")]
-Milliseconds = Annotated[
-    float, msgspec.Meta(ge=0, le=253402300799999, description="Unix time in milliseconds, UTC; a fraction is allowed")
-]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=253402300799999, description="Unix time in milliseconds, UTC; a fraction is allowed")]
 
 
 class ContractError(ValueError):
@@ -196,9 +194,7 @@ def inflate(payload: bytes) -> bytes:
         stream = zlib.decompressobj(wbits=31)
         plain = stream.decompress(payload, MAX_INFLATED_BYTES)
     except zlib.error as error:
-        raise ContractError(
-            "malformed", "gzip", f"the payload begins like gzip but does not decompress: {error}"
-        ) from None
+        raise ContractError("malformed", "gzip", f"the payload begins like gzip but does not decompress: {error}") from None
     if stream.unconsumed_tail:
         raise ContractError("oversized", "gzip", f"more than {MAX_INFLATED_BYTES} bytes after decompression")
     if not stream.eof:
@@ -244,16 +240,12 @@ def _not_json(plain: bytes, text: str) -> ContractError:
 
 def _check_birth(birth: Birth) -> None:
     if birth.contract != CONTRACT_VERSION:
-        raise ContractError(
-            "contract_version", "$.contract", f"contract {birth.contract}: this side speaks {CONTRACT_VERSION}"
-        )
+        raise ContractError("contract_version", "$.contract", f"contract {birth.contract}: this side speaks {CONTRACT_VERSION}")
     if len(birth.points) > MAX_POINTS:
         raise ContractError("oversized", "$.points", f"{len(birth.points)} points: a node has at most {MAX_POINTS}")
     for name in birth.points:
         if not POINT.fullmatch(name):
-            raise ContractError(
-                "wrong_shape", "$.points", f"point {name!r}: write asset/signal, for example pump-3/process/flow"
-            )
+            raise ContractError("wrong_shape", "$.points", f"point {name!r}: write asset/signal, for example pump-3/process/flow")
 
 
 def to_ms(time_ns: int) -> float:

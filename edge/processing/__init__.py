@@ -16,9 +16,7 @@ class ProcessorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names the processor in logs and in its malfunction alarm"
-    )
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names the processor in logs and in its malfunction alarm")
     type: str = Field(description="Which kind of processor: a name of the registry")
     input: str = Field(description="The waveform point, camera or reading point that it works on")
 

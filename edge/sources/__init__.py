@@ -16,9 +16,7 @@ class SourceSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names the source in logs and in its malfunction alarm"
-    )
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names the source in logs and in its malfunction alarm")
     type: str = Field(description="Which kind of source: a name of the registry")
 
 

@@ -38,7 +38,7 @@ class Bucket(NamedTuple):
     minimum: float
     maximum: float
     mean: float
-    count: int
+    samples: int
 
 
 class StoreHealth(NamedTuple):
