@@ -33,7 +33,7 @@ class Processor(Protocol):
     """Turns items of one input into readings.
 
     Construction checks settings only. ``start()`` loads what is heavy (a model) and may raise ``Misconfigured``. ``process()`` is called
-    for each item of the input, in order, in a worker thread, never twice at once; readings that could not be computed come out with a bad
+    for each item that it wants, in order, in a worker thread, never twice at once; readings that could not be computed come out with a bad
     quality, and an exception makes the agent report a malfunction and go on.
     """
 
@@ -41,7 +41,13 @@ class Processor(Protocol):
 
     def __init__(self, settings: ProcessorSettings, context: ProcessorContext) -> None: ...
 
-    def points(self) -> Mapping[str, PointDeclaration]: ...
+    def wants(self) -> frozenset[str]:
+        """The waveform points, cameras and reading points whose items ``process()`` is given: its input, and for example a speed point."""
+        ...
+
+    def points(self) -> Mapping[str, PointDeclaration]:
+        """The declaration of each point it computes."""
+        ...
 
     def start(self) -> None: ...
 

@@ -49,11 +49,11 @@ class StoreHealth(NamedTuple):
     detail: str = ""
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - reads as what happened
+class StoreUnavailable(Exception):
     """The store cannot be reached or cannot write now: keep the batch and try again."""
 
 
-class StoreRefused(Exception):  # noqa: N818
+class StoreRefused(Exception):
     """The store will never take these frames: dead-letter them with the reason; the others of the batch are written."""
 
     def __init__(self, frames: Sequence[StoreFrame], reason: str) -> None:
