@@ -56,7 +56,7 @@ class Document:
             raise DocumentError([f"{self.path}: not YAML: {error}"]) from None
         return node
 
-    def _build(self, node: yaml.Node, location: Location) -> Any:  # noqa: ANN401 - YAML is untyped until a model checks it
+    def _build(self, node: yaml.Node, location: Location) -> Any:
         self._lines.setdefault(location, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class Document:
             return [self._build(item, (*location, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, location)
 
-    def _scalar(self, node: yaml.Node, location: Location) -> Any:  # noqa: ANN401
+    def _scalar(self, node: yaml.Node, location: Location) -> Any:
         text = str(node.value)
         missing = [name for name in _VARIABLE.findall(text) if name not in self._environment]
         if missing:
@@ -83,12 +83,12 @@ class Document:
             return yaml.safe_load(replaced) if getattr(node, "style", None) is None else replaced
         loader = yaml.SafeLoader("")
         try:
-            return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return loader.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
             self._problems.append(f"{self.where(location)}: {_dotted(location)}: {error}")
             return None
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
 
     def where(self, location: Location) -> str:
         """``file:line`` of a key, or of the nearest one above it that is written down."""
@@ -96,7 +96,7 @@ class Document:
             location = location[:-1]
         return f"{self.path}:{self._lines.get(location, 1)}"
 
-    def at(self, location: Location) -> Any:  # noqa: ANN401
+    def at(self, location: Location) -> Any:
         """The plain value at a location. Raises KeyError or IndexError where there is none."""
         value = self.data
         for key in location:
@@ -116,7 +116,7 @@ class Document:
             problems = [self._explain(model, location, error) for error in errors.errors(include_url=False)]
             raise DocumentError(problems) from None
 
-    def _explain(self, model: type[BaseModel], base: Location, error: Any) -> str:  # noqa: ANN401
+    def _explain(self, model: type[BaseModel], base: Location, error: Any) -> str:
         location = (*base, *self._written(base, error["loc"]))
         if error["type"] == "extra_forbidden":
             known = _keys_near(model, error["loc"][:-1])

@@ -1,0 +1,64 @@
+"""A real Mosquitto and a real InfluxDB, each on a free loopback port with a folder of its own."""
+
+import shutil
+import urllib.request
+from pathlib import Path
+
+from tests.rig.processes import Child, answers, free_port, wait_for
+
+
+def _program(name: str, package: str) -> str:
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    assert found, f"{name} is not installed: apt-get install {package} (make test does it)"
+    return found
+
+
+class Mosquitto(Child):
+    """A Mosquitto without persistence, as a field engineer would leave it: defaults, loopback, anonymous."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, extra: str = "") -> None:
+        self.port = port or free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration = folder / "mosquitto.conf"
+        configuration.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n{extra}\n")
+        super().__init__([_program("mosquitto", "mosquitto"), "-c", str(configuration)], folder / "mosquitto.log")
+
+    def start(self) -> None:
+        super().start()
+        wait_for(lambda: answers(self.port), describe=f"mosquitto on {self.port}; its log: {self.tail()}")
+
+
+class Influx(Child):
+    """InfluxDB 1.x as Debian packages it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration = folder / "influxdb.conf"
+        configuration.write_text(
+            f"""
+reporting-disabled = true
+bind-address = "127.0.0.1:{free_port()}"
+[meta]
+  dir = "{folder}/meta"
+[data]
+  dir = "{folder}/data"
+  wal-dir = "{folder}/wal"
+  query-log-enabled = false
+[monitor]
+  store-enabled = false
+[http]
+  bind-address = "127.0.0.1:{self.port}"
+  log-enabled = false
+"""
+        )
+        super().__init__([_program("influxd", "influxdb"), "-config", str(configuration)], folder / "influxd.log")
+
+    def start(self) -> None:
+        super().start()
+        wait_for(self._pings, seconds=30, describe=f"influxd on {self.port}; its log: {self.tail()}")
+
+    def _pings(self) -> bool:
+        with urllib.request.urlopen(f"{self.url}/ping", timeout=2) as answer:  # noqa: S310 - a loopback address of our own
+            return int(answer.status) == 204
