@@ -5,8 +5,9 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-async def _run(test: "asyncio._CoroutineLike[None]") -> None:
+async def _run(test: Coroutine[Any, Any, None]) -> None:
     await test
     me = asyncio.current_task()
     await asyncio.sleep(0)

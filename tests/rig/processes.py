@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 MUKI = [sys.executable, "-m", "muki"]
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,7 @@ class Child:
     def _wait(self, seconds: float) -> int:
         return self._process.wait(seconds) if self._process is not None else 0
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
