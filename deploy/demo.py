@@ -1,5 +1,6 @@
 """`muki demo`: a simulated mine, four agents, a broker and a gateway on this machine, each a process of its own, as in the field."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -38,7 +39,13 @@ class Process:
         with self.log.open("ab") as output:
             # A session of its own: Ctrl-C reaches the demo alone, which then stops the others in order.
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - the demo has one thread
             )
         self._died = None
 
@@ -56,10 +63,14 @@ class Process:
         elif now - self._died >= RESTART_AFTER:
             self.start()
 
-    def stop(self, seconds: float = 6.0) -> None:
-        if self._process is None or self._process.poll() is not None:
+    def ask_to_stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 4.0) -> None:
+        """Until it has ended; killed, and said so, when it takes longer."""
+        if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -104,6 +115,7 @@ class Demo:
             **os.environ,
             "MUKI_DEMO_DIR": str(self.folder),
             "MUKI_DEMO_BROKER_PORT": str(self.broker_port),
+            "MUKI_DEMO_HTTP_HOST": self.host,
             "MUKI_DEMO_HTTP_PORT": str(self.port),
         }
         broker = ["gateway", "broker", "--host", "127.0.0.1", "--port", str(self.broker_port), "--data-dir", str(self.folder / "broker")]
@@ -135,9 +147,12 @@ class Demo:
 
     def _stop(self) -> None:
         # Nodes first, so that they say goodbye to a broker that still listens; the broker last.
-        order = {name: rank for rank, name in enumerate((*NODES, "mine", "gateway", "broker"))}
-        for process in sorted(self.processes, key=lambda process: order[process.name]):
-            process.stop()
+        for stage in (NODES, ("mine", "gateway"), ("broker",)):
+            leaving = [process for process in self.processes if process.name in stage]
+            for process in leaving:
+                process.ask_to_stop()
+            for process in leaving:
+                process.wait()
 
 
 @click.command()
@@ -158,6 +173,11 @@ def main(folder: Path, host: str, port: int, seconds: float | None) -> None:
             raise click.ClickException(f"a demo is running on {folder} already: stop it first, or give another --dir") from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         Demo(folder, host, _free_port(host, port)).run(seconds)
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the demo dies, however it dies, so that no orphan keeps the store open."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _free_port(host: str, first: int = 0) -> int:
