@@ -1,6 +1,9 @@
 """A real Mosquitto and a real InfluxDB, each on a free loopback port with a folder of its own."""
 
+import os
+import pwd
 import shutil
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -62,3 +65,30 @@ bind-address = "127.0.0.1:{free_port()}"
     def _pings(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/ping", timeout=2) as answer:  # noqa: S310 - a loopback address of our own
             return int(answer.status) == 204
+
+
+class Postgres(Child):
+    """PostgreSQL as Debian packages it. It refuses to run as root, so root starts it as the package's own user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"postgresql+psycopg://muki@127.0.0.1:{self.port}/postgres"
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        assert programs, "postgresql is not installed: apt-get install postgresql (make test does it)"
+        folder.mkdir(parents=True, exist_ok=True)
+        data = folder / "data"
+        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        if become:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            for parent in list(folder.parents)[:3]:  # pytest keeps its folders to their owner
+                parent.chmod(parent.stat().st_mode | 0o011)
+        if not data.exists():
+            command = [*become, str(programs[-1] / "initdb"), "-D", str(data), "-U", "muki", "-A", "trust", "-E", "UTF8", "--no-sync"]
+            subprocess.run(command, check=True, capture_output=True, cwd=folder)
+        options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        super().__init__([*become, str(programs[-1] / "postgres"), "-D", str(data), *options], folder.parent / "postgres.log")
+
+    def start(self) -> None:
+        super().start()
+        wait_for(lambda: answers(self.port), seconds=30, describe=f"postgres on {self.port}; its log: {self.tail()}")
