@@ -1,0 +1,299 @@
+"""The alarm journal: every event and every action, kept in SQL, and the state that they lead to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, Table, and_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trigger, alarm_key, step
+from contract.messages import Standing, to_ns
+from gateway.alarms.history import HistoryReader
+from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
+from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
+from gateway.alarms.view import URGENCY, AlarmView, Entry, Recorded, undeclared
+
+MAX_SHELVED_NS = 24 * 3_600_000_000_000
+SYSTEM = "muki"  # the author of what the gateway does by itself
+
+_definition = msgspec.json.Decoder(AlarmDefinition)
+_fold = msgspec.json.Decoder(Fold)
+_strings = msgspec.json.Decoder(tuple[str, ...])
+
+
+class UnknownAlarm(LookupError):
+    """There is no alarm of that key."""
+
+
+class NotPossible(Exception):
+    """The alarm is not in a state that allows the action. ``reason`` is one word, from the state machine or this module."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Journal:
+    """Blocking, safe from any thread, durable on return. A state and the entry that led to it are written in one transaction.
+
+    An alarm's state is the fold of its events and actions in the order of their own times (`lifecycle`), whatever the order in which they
+    arrive: an older event cannot undo what a newer one said.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._history = HistoryReader(engine)
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def declare(self, node: str, definitions: Sequence[AlarmDefinition]) -> None:
+        """Takes a birth's definitions as the node's whole set. Those it no longer has are retired: kept for standing alarms and history."""
+        with self._engine.begin() as connection:
+            connection.execute(update(DEFINITION).where(DEFINITION.c.node == node).values(retired=True))
+            for definition in definitions:
+                row = {"node": node, "retired": False, "body": msgspec.json.encode(definition).decode()}
+                insert = self._insert(DEFINITION).values(key=alarm_key(node, definition.id), **row)
+                connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
+
+    def record(self, event: AlarmEvent, *, received_ns: int, late: bool) -> Recorded:
+        """Journals an event of a node once, by its id. ``late``: it is history that arrives behind, and announces nothing."""
+        key = alarm_key(event.node, event.definition)
+        with self._engine.begin() as connection:
+            before = self._lock(connection, key, event.node, event.definition, event.point)
+            since_ns = self._put(connection, event, key, received_ns=received_ns, late=late, inferred=False)
+            if since_ns is None:
+                return Recorded(None, duplicate=True, announce=False)
+            return self._conclude(connection, event, before, since_ns, late=late)
+
+    def reconcile(self, node: str, standing: Sequence[Standing], *, now_ns: int) -> list[AlarmView]:
+        """Takes what a birth says is standing, and returns the alarms that this changed.
+
+        - Stands on the node, its event unknown here: the event is journaled as inferred, with the time that the node gives, and never
+          announced by this. When the event itself comes from the outbox it completes the entry with its value, and announces if it is live.
+        - Stands here, not on the node: left as it is. The return is an event in the node's durable outbox and will come with its own time;
+          an alarm that ended here by assumption would hide one whose return nobody has seen.
+        - Known by its event: nothing. A retained birth that is read again after a restart says nothing new.
+        """
+        changed = []
+        with self._engine.begin() as connection:
+            for one in standing:
+                key = alarm_key(node, one.definition)
+                found = self._define(connection, key)
+                point = found.point if found else ""
+                event = AlarmEvent(one.event, one.definition, node, point, to_ns(one.since), Transition.ACTIVE)
+                before = self._lock(connection, key, node, one.definition, point)
+                since_ns = self._put(connection, event, key, received_ns=now_ns, late=True, inferred=True)
+                if since_ns is not None:
+                    recorded = self._conclude(connection, event, before, since_ns, late=True)
+                    changed += [recorded.view] if recorded.view else []
+        return changed
+
+    def act(self, key: str, trigger: Trigger, *, who: str, note: str, now_ns: int, until_ns: int | None = None) -> AlarmView:
+        """What a person does about an alarm; ``until_ns`` is when shelving ends, at most 24 hours ahead.
+
+        Raises UnknownAlarm, and NotPossible with the reason of the state machine, or ``who_required``, ``not_an_action``, ``until_required``,
+        ``until_past`` or ``until_too_far``.
+        """
+        self._check(trigger, who, now_ns, until_ns)
+        with self._engine.begin() as connection:
+            row = connection.execute(select(STATE).where(STATE.c.key == key).with_for_update()).one_or_none()
+            if row is None:
+                raise UnknownAlarm(key)
+            definition = self._define(connection, key) or undeclared(row.definition, row.point)
+            before = _fold.decode(row.after)
+            answer = step(before.status, trigger, latching=definition.latching, shelvable=definition.shelvable)
+            if not answer.changed:
+                raise NotPossible(answer.reason)
+            # Its place is behind all that its author could see, also when a node's clock is ahead of ours.
+            at_ns = max(now_ns, row.newest_ns)
+            action = Happening(at_ns, 0, trigger, who=who.strip(), note=note, until_ns=until_ns)
+            after = follow(before, action, latching=definition.latching)
+            connection.execute(
+                ACTION.insert().values(
+                    key=key,
+                    node=row.node,
+                    definition=row.definition,
+                    at_ns=at_ns,
+                    done_ns=now_ns,
+                    trigger=trigger.value,
+                    who=action.who,
+                    note=note,
+                    until_ns=until_ns,
+                    after=_encode(after),
+                )
+            )
+            self._save(connection, key, after, at_ns)
+            return AlarmView(key, row.node, row.point, definition, after)
+
+    def expire_shelved(self, *, now_ns: int) -> list[AlarmView]:
+        """Ends the shelving whose time is over, and returns these alarms: those whose condition holds are unacknowledged again."""
+        with self._engine.connect() as connection:
+            due = connection.execute(
+                select(STATE.c.key).where(STATE.c.state == State.SHELVED.value, STATE.c.shelved_until_ns <= now_ns)
+            ).scalars()
+            keys = list(due)
+        ended = []
+        for key in keys:
+            try:
+                ended.append(self.act(key, Trigger.UNSHELVE, who=SYSTEM, note="", now_ns=now_ns))
+            except NotPossible:  # somebody was faster
+                continue
+        return ended
+
+    def get(self, key: str) -> AlarmView:
+        """One alarm that has ever had an event. Raises UnknownAlarm."""
+        views = self._views(STATE.c.key == key)
+        if not views:
+            raise UnknownAlarm(key)
+        return views[0]
+
+    def standing(self) -> list[AlarmView]:
+        """Every alarm that is not normal, the most urgent first, then the newest."""
+        views = self._views(STATE.c.state != State.NORMAL.value)
+        return sorted(views, key=lambda view: (URGENCY[view.definition.priority], -view.now.since_ns, view.key))
+
+    def history(self, *, key: str | None = None, node: str | None = None, before: str | None = None, limit: int = 100) -> list[Entry]:
+        """Newest first by their own times; ``before`` is the cursor of the last entry of the page before. Raises ValueError for a bad one."""
+        return self._history.read(key=key, node=node, before=before, limit=limit)
+
+    @staticmethod
+    def _check(trigger: Trigger, who: str, now_ns: int, until_ns: int | None) -> None:
+        if not who.strip():
+            raise NotPossible("who_required")
+        if trigger in {Trigger.ACTIVATE, Trigger.CLEAR}:
+            raise NotPossible("not_an_action")
+        if trigger is Trigger.SHELVE:
+            if until_ns is None:
+                raise NotPossible("until_required")
+            if until_ns <= now_ns:
+                raise NotPossible("until_past")
+            if until_ns > now_ns + MAX_SHELVED_NS:
+                raise NotPossible("until_too_far")
+
+    def _views(self, condition: Any) -> list[AlarmView]:
+        joined = STATE.outerjoin(DEFINITION, DEFINITION.c.key == STATE.c.key)
+        columns = (STATE.c.key, STATE.c.node, STATE.c.definition, STATE.c.point, STATE.c.after, DEFINITION.c.body)
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*columns).select_from(joined).where(condition)).all()
+        return [
+            AlarmView(
+                row.key,
+                row.node,
+                row.point,
+                _definition.decode(row.body) if row.body else undeclared(row.definition, row.point),
+                _fold.decode(row.after),
+            )
+            for row in rows
+        ]
+
+    @staticmethod
+    def _define(connection: Connection, key: str) -> AlarmDefinition | None:
+        body = connection.execute(select(DEFINITION.c.body).where(DEFINITION.c.key == key)).scalar_one_or_none()
+        return _definition.decode(body) if body else None
+
+    def _lock(self, connection: Connection, key: str, node: str, definition: str, point: str) -> Fold:
+        """The alarm's state, its row held until the transaction ends, so that two gateways take turns with one alarm."""
+        row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "newest_ns": 0}
+        insert = self._insert(STATE).values(key=key, after=_encode(Fold()), **row)
+        connection.execute(insert.on_conflict_do_nothing())
+        if point:
+            connection.execute(update(STATE).where(STATE.c.key == key, STATE.c.point != point).values(point=point))
+        after = connection.execute(select(STATE.c.after).where(STATE.c.key == key).with_for_update()).scalar_one()
+        return _fold.decode(after)
+
+    @staticmethod
+    def _put(connection: Connection, event: AlarmEvent, key: str, *, received_ns: int, late: bool, inferred: bool) -> int | None:
+        """Keeps the event and returns from when on the state follows anew; None when it is no news.
+
+        News is what is not known, and what is known only from a birth and is now said by itself.
+        """
+        this = and_(EVENT.c.key == key, EVENT.c.id == event.id)
+        known = connection.execute(select(EVENT.c.inferred, EVENT.c.at_ns).where(this)).one_or_none()
+        if known is not None and (inferred or not known.inferred):
+            return None
+        row = {
+            "node": event.node,
+            "definition": event.definition,
+            "point": event.point,
+            "at_ns": event.time_ns,
+            "received_ns": received_ns,
+            "transition": event.transition.value,
+            "value": event.value,
+            "quality": str(event.quality),
+            "evidence": msgspec.json.encode(event.evidence).decode(),
+            "late": late,
+            "inferred": inferred,
+            "after": "{}",
+        }
+        if known is not None:
+            connection.execute(update(EVENT).where(this).values(**row))
+            return min(event.time_ns, int(known.at_ns))
+        connection.execute(EVENT.insert().values(key=key, id=event.id, **row))
+        return event.time_ns
+
+    def _conclude(self, connection: Connection, event: AlarmEvent, before: Fold, since_ns: int, *, late: bool) -> Recorded:
+        key = alarm_key(event.node, event.definition)
+        definition = self._define(connection, key) or undeclared(event.definition, event.point)
+        after = self._refold(connection, key, since_ns, latching=definition.latching)
+        changed = after != before
+        view = AlarmView(key, event.node, event.point or definition.point, definition, after) if changed else None
+        announce = not late and after.state is State.UNACKNOWLEDGED and after.event == event.id
+        return Recorded(view, duplicate=False, announce=announce)
+
+    def _refold(self, connection: Connection, key: str, since_ns: int, *, latching: bool) -> Fold:
+        """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, all that came after it."""
+        event_before = _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
+        action_before = _last(connection, ACTION, and_(ACTION.c.key == key, ACTION.c.at_ns < since_ns))
+        past = max((row for row in (event_before, action_before) if row is not None), key=_place, default=None)
+        fold = _fold.decode(past.after) if past is not None else Fold()
+        later_events = connection.execute(select(EVENT).where(EVENT.c.key == key, EVENT.c.at_ns >= since_ns)).all()
+        later_actions = connection.execute(select(ACTION).where(ACTION.c.key == key, ACTION.c.at_ns >= since_ns)).all()
+        rows: list[Row[Any]] = sorted([*later_events, *later_actions], key=_place)
+        for row in rows:
+            fold = follow(fold, _happening(row), latching=latching)
+            table = EVENT if _is_event(row) else ACTION
+            this = and_(EVENT.c.key == key, EVENT.c.id == row.id) if table is EVENT else ACTION.c.id == row.id
+            connection.execute(update(table).where(this).values(after=_encode(fold)))
+        self._save(connection, key, fold, rows[-1].at_ns)
+        return fold
+
+    @staticmethod
+    def _save(connection: Connection, key: str, fold: Fold, newest_ns: int) -> None:
+        connection.execute(
+            update(STATE)
+            .where(STATE.c.key == key)
+            .values(state=fold.state.value, newest_ns=newest_ns, shelved_until_ns=fold.shelved_until_ns, after=_encode(fold))
+        )
+
+
+def _encode(fold: Fold) -> str:
+    return msgspec.json.encode(fold).decode()
+
+
+def _is_event(row: Row[Any]) -> bool:
+    return "transition" in row._fields
+
+
+def _place(row: Row[Any]) -> tuple[int, int, str | int]:
+    """The order of happenings: by time, then events before actions, then by id. Ids of the two kinds never meet."""
+    return (row.at_ns, 0 if _is_event(row) else 1, row.id)
+
+
+def _last(connection: Connection, table: Table, condition: Any) -> Row[Any] | None:
+    return connection.execute(select(table).where(condition).order_by(table.c.at_ns.desc(), table.c.id.desc()).limit(1)).one_or_none()
+
+
+def _happening(row: Row[Any]) -> Happening:
+    if not _is_event(row):
+        return Happening(row.at_ns, row.id, Trigger(row.trigger), who=row.who, note=row.note, until_ns=row.until_ns)
+    transition = Transition(row.transition)
+    return Happening(
+        row.at_ns,
+        row.id,
+        trigger_of(transition),
+        transition,
+        row.value,
+        row.quality,
+        _strings.decode(row.evidence),
+        late=row.late,
+    )
