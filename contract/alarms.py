@@ -1,11 +1,16 @@
 """Alarm definitions, events, and the ISA-18.2 / IEC 62682 state machine, pure and shared by the node and the gateway."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from contract.values import GOOD, Quality
+from contract.values import GOOD, POINT, Quality, whole
+
+DEFINITION = r"[a-z0-9][a-z0-9-]{0,63}"
+DefinitionId = Annotated[str, msgspec.Meta(pattern=whole(DEFINITION), description="Names an alarm of one node: a-z, 0-9 and '-'")]
+PointName = Annotated[str, msgspec.Meta(pattern=whole(POINT.pattern), description="asset/signal[/part...], as declared in the birth")]
+Seconds = Annotated[float, msgspec.Meta(ge=0, description="Seconds")]
 
 
 class Priority(StrEnum):
@@ -45,18 +50,18 @@ class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     limit comes from.
     """
 
-    id: str
-    point: str
+    id: DefinitionId
+    point: PointName
     condition: Condition
     priority: Priority
     signal_class: SignalClass = SignalClass.ALARM
-    deadband: float = 0.0
-    on_delay: float = 0.0
-    off_delay: float = 0.0
+    deadband: Annotated[float, msgspec.Meta(ge=0, description="In the unit of the point")] = 0.0
+    on_delay: Seconds = 0.0
+    off_delay: Seconds = 0.0
     title: dict[str, str] = {}
     consequence: dict[str, str] = {}
     action: dict[str, str] = {}
-    response_time: float | None = None
+    response_time: Seconds | None = None
     shelvable: bool = True
     latching: bool = False
     source: str = ""

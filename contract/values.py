@@ -11,6 +11,14 @@ IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 POINT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}(/[a-z0-9][a-z0-9_-]{0,31}){1,5}")
 
 
+def whole(pattern: str) -> str:
+    """The pattern for a whole text, in what JSON Schema (ECMA 262) and Python have in common.
+
+    Python's ``$`` also stands before a last newline; the lookahead takes that back, and says nothing new in ECMA 262.
+    """
+    return rf"^{pattern}$(?!\n)"
+
+
 class Level(StrEnum):
     """How far a value can be trusted."""
 
@@ -36,8 +44,8 @@ class Quality(NamedTuple):
     @lru_cache(maxsize=1024)
     def parse(text: str) -> "Quality":
         """The quality written as ``level`` or ``level:reason``. Raises ValueError naming what would be right."""
-        level, _, reason = text.partition(":")
-        if level not in _LEVELS or (reason and not _REASON.fullmatch(reason)):
+        level, colon, reason = text.partition(":")
+        if level not in _LEVELS or (colon and (level == Level.GOOD or not _REASON.fullmatch(reason))):
             raise ValueError(f"{text!r} is not a quality: write good, uncertain:reason or bad:reason")
         return Quality(Level(level), reason)
 
