@@ -26,7 +26,7 @@ def test_no_other_distribution_owns_our_package_name(package: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(muki.COMMANDS))
 def test_each_subcommand_loads_and_explains_itself(name: str) -> None:
-    command = muki.main.get_command(click.Context(muki.main), name)  # type: ignore[attr-defined]
+    command = muki.main.get_command(click.Context(muki.main), name)
     assert isinstance(command, click.Command)
     assert command.help or command.short_help
 
