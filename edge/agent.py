@@ -1,0 +1,139 @@
+"""One node: builds its parts, runs each as a named task of one group, and stops them in the order of the data's way."""
+
+import asyncio
+import contextlib
+import logging
+from importlib.metadata import PackageNotFoundError, version
+
+from contract import CONTRACT_VERSION
+from contract.messages import Birth, Standing, to_ms
+from edge import clock
+from edge.alarms import AlarmRules, removed
+from edge.config import NodeConfig
+from edge.disk import Disk
+from edge.errors import Retry
+from edge.health import PERIOD, Counters, Health, ModuleStatus
+from edge.outbox import Outbox
+from edge.pipeline import Pipeline
+from edge.publisher import Publisher
+from edge.supervisor import SourceSupervisor
+from edge.worker import Worker
+
+log = logging.getLogger("muki.edge.agent")
+
+LAST_COMMIT = 1.0  # s for what is left to reach the disk at a stop
+
+
+class Agent:
+    """The node of one configuration. Construction opens its outbox and raises Misconfigured or Retry when that fails."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        node = config.node
+        outbox = Outbox(config.data_dir, max_bytes=config.outbox.max_bytes)
+        if outbox.recovered:
+            log.error("node=%s outbox: %s", node, outbox.recovered)
+        standing = outbox.standing()
+        self._disk = Disk(outbox)
+        self._rules = AlarmRules(config.alarms, node, standing)
+        self._worker = Worker(config.processing, node)
+        self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
+        self._pipeline = Pipeline(
+            node,
+            config.points,
+            self._rules,
+            worker=self._worker,
+            disk=self._disk,
+            stored=self._publisher.stored,
+            flush_every=config.outbox.flush_every,
+        )
+        self._worker.deliver = self._pipeline.handle
+        self._supervisors = [SourceSupervisor(entry, node, self._pipeline.handle) for entry in config.sources]
+        self._statuses: list[ModuleStatus] = [*(supervisor.status for supervisor in self._supervisors), *self._worker.statuses()]
+        known = {definition.id for definition in config.alarms}
+        orphans = [removed(alarm, node, clock.now()) for alarm in standing.values() if alarm.definition not in known]
+        if orphans:
+            self._pipeline.raise_events(orphans)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; then stops cleanly. Raises an ExceptionGroup with Fatal when going on would do harm."""
+        config = self._config
+        log.info(
+            "node=%s site=%s starting: %d points, %d alarms, boot %s, message %d",
+            config.node,
+            config.site,
+            len(config.points),
+            len(config.alarms),
+            self._disk.outbox.boot,
+            self._disk.outbox.last_seq + 1,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._pipeline.write(), name="outbox-writer")
+                publisher = group.create_task(self._publisher.run(), name="publisher")
+                inflow = [
+                    group.create_task(self._pipeline.watch_time(), name="alarm-delays"),
+                    group.create_task(self._worker.run(), name="processing"),
+                    group.create_task(self._report_health(), name="health"),
+                    *(
+                        group.create_task(supervisor.run(), name=f"source-{entry.settings.name}")
+                        for supervisor, entry in zip(self._supervisors, config.sources, strict=True)
+                    ),
+                ]
+                await stop.wait()
+                log.info("node=%s stopping", config.node)
+                for task in inflow:
+                    task.cancel()
+                await asyncio.wait(inflow, timeout=LAST_COMMIT)
+                self._pipeline.close()
+                await asyncio.wait([writer], timeout=LAST_COMMIT)
+                writer.cancel()
+                publisher.cancel()
+        finally:
+            with contextlib.suppress(TimeoutError, Retry):
+                async with asyncio.timeout(LAST_COMMIT):
+                    await self._disk.close()
+        log.info("node=%s stopped", config.node)
+
+    async def _report_health(self) -> None:
+        health = Health(self._config.node)
+        while True:
+            try:
+                # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
+                await self._disk.put([])
+                level = await self._disk.level()
+            except Retry:
+                await asyncio.sleep(PERIOD)
+                continue
+            counters = Counters(
+                depth=level.depth,
+                oldest=level.oldest_age,
+                bytes=level.bytes,
+                thinned=level.thinned,
+                shed=self._pipeline.shed + self._worker.shed,
+                malformed_acks=self._publisher.malformed_acks,
+            )
+            now = clock.now()
+            readings = health.readings(counters, clock.synchronisation(), now.wall_ns)
+            for status in self._statuses:
+                readings += status.current(now.wall_ns)
+            self._pipeline.handle(readings)
+            await asyncio.sleep(PERIOD)
+
+    def _birth(self) -> Birth:
+        return Birth(
+            boot=self._disk.outbox.boot,
+            software=f"muki {software_version()}",
+            contract=CONTRACT_VERSION,
+            points=self._config.points,
+            sent=to_ms(clock.now().wall_ns),
+            alarms=self._config.alarms,
+            standing=[Standing(alarm.definition, to_ms(alarm.since_ns), alarm.event) for alarm in self._rules.standing()],
+        )
+
+
+def software_version() -> str:
+    try:
+        return version("muki")
+    except PackageNotFoundError:
+        return "unknown"

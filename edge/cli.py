@@ -1,0 +1,115 @@
+"""`muki edge`: check a node's configuration, run the node, or read every source once."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from contract.documents import DocumentError
+from edge.config import NodeConfig, load
+from edge.errors import EdgeError
+from edge.once import read_once, table
+
+log = logging.getLogger("muki.edge")
+
+_CONFIGURATION = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def main() -> None:
+    """The agent on the device."""
+
+
+@main.command()
+@click.argument("file", type=_CONFIGURATION)
+def check(file: Path) -> None:
+    """Checks a configuration without starting anything. Exit status 2 and a line for each problem."""
+    config = _load(file)
+    click.echo(f"{file}: node {config.node} of site {config.site}: {len(config.points)} points, {len(config.alarms)} alarms")
+    for name, point in sorted(config.points.items()):
+        span = f"{point.range[0]:g} to {point.range[1]:g} " if point.range else ""
+        click.echo(f"  point  {name}  {point.kind}  {span}{point.unit}")
+    for alarm in config.alarms:
+        limit = "" if alarm.condition.limit is None else f" {alarm.condition.limit:g}"
+        click.echo(f"  alarm  {alarm.id}  {alarm.priority}  {alarm.point} {alarm.condition.kind}{limit}")
+
+
+@main.command()
+@click.argument("file", type=_CONFIGURATION)
+@click.option("--once", is_flag=True, help="Read every source once, print what it says, and end. Nothing is stored or sent.")
+@click.option("--verbose", is_flag=True, help="Every retry in the log, not only what is news.")
+def run(file: Path, once: bool, verbose: bool) -> None:
+    """Runs the node until SIGTERM or SIGINT."""
+    _log_to_stderr(verbose=verbose)
+    config = _load(file)
+    if once:
+        rows = asyncio.run(read_once(config))
+        click.echo(table(rows))
+        _leave(0 if all(row.good for row in rows) else 1)
+    with asyncio.Runner() as runner:
+        # A name look-up or a connection attempt in a thread cannot be cancelled and would hold the exit back for many seconds: everything is
+        # on disk and said by now, so the process leaves without waiting for it.
+        _leave(runner.run(_run(config)))
+
+
+async def _run(config: NodeConfig) -> int:
+    from edge.agent import Agent
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await Agent(config).run(stop)
+    except EdgeError as error:
+        log.critical("node=%s %s", config.node, error)
+        return 1
+    except BaseExceptionGroup as errors:
+        _, surprises = errors.split(EdgeError)
+        if surprises is not None:
+            raise
+        for failure in _leaves(errors):
+            log.critical("node=%s stopped: %s", config.node, failure)
+        return 1
+    return 0
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _load(file: Path) -> NodeConfig:
+    try:
+        return load(file)
+    except DocumentError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(2)
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    """One line an event: time in UTC, level, part, then node=, source= and the words."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger("muki")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _leave(status: int) -> NoReturn:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,277 @@
+"""One node's configuration: YAML, checked without starting anything; every problem names file, line, key and what would be right."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+import edge.processing
+import edge.sources
+from contract.alarms import AlarmDefinition
+from contract.documents import Document, DocumentError, Location
+from contract.messages import PointDeclaration
+from contract.values import check_identifier, check_point
+from edge.alarm_settings import AlarmSettings, alarm_problems
+from edge.errors import Misconfigured
+from edge.health import health_points, malfunction_alarm, module_point, module_points
+from edge.processing import Processor, ProcessorContext, ProcessorSettings
+from edge.sources import Source, SourceContext, SourceSettings
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(_Strict):
+    """Where to publish. The password is in a file of its own, read at each connection, so that it can be changed without a restart."""
+
+    host: str = Field(min_length=1, description="Name or address of the MQTT broker")
+    port: int | None = Field(None, ge=1, le=65535, description="Default 1883, or 8883 with tls_ca")
+    username: str | None = None
+    password_file: Path | None = Field(None, description="First line is the password; relative to the configuration file")
+    tls_ca: Path | None = Field(None, description="PEM file of the authority that signed the broker's certificate; switches TLS on")
+    keepalive: int = Field(30, ge=5, le=3600, description="Seconds")
+
+    @property
+    def effective_port(self) -> int:
+        return self.port or (8883 if self.tls_ca else 1883)
+
+
+class OutboxSettings(_Strict):
+    max_bytes: int = Field(256 << 20, ge=1 << 16, description="Above this the oldest readings are thinned; alarm events never")
+    flush_every: float = Field(0.25, gt=0, le=60, description="Seconds that readings may wait in memory before they are on disk")
+
+
+class NodeDocument(_Strict):
+    """The document's own keys; ``sources`` and ``processing`` are checked by the Settings of each entry's type."""
+
+    site: str
+    node: str
+    broker: BrokerSettings
+    data_dir: Path = Path("data")
+    outbox: OutboxSettings = Field(default_factory=lambda: OutboxSettings.model_validate({}))
+    sources: list[Any] = Field(min_length=1)
+    processing: list[Any] = []
+    alarms: list[Any] = []
+
+    @field_validator("site", "node")
+    @classmethod
+    def _identifier(cls, text: str) -> str:
+        return check_identifier(text, "name")
+
+    @field_validator("sources", "processing", "alarms", mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        return [] if value is None else value
+
+
+class ConfiguredSource(NamedTuple):
+    settings: SourceSettings
+    source: Source
+
+
+class ConfiguredProcessor(NamedTuple):
+    settings: ProcessorSettings
+    processor: Processor
+
+
+class NodeConfig(NamedTuple):
+    """A node that can be started: everything is constructed, nothing is opened. ``points`` and ``alarms`` hold the automatic ones too."""
+
+    site: str
+    node: str
+    broker: BrokerSettings
+    data_dir: Path
+    outbox: OutboxSettings
+    sources: list[ConfiguredSource]
+    processing: list[ConfiguredProcessor]
+    points: dict[str, PointDeclaration]
+    alarms: list[AlarmDefinition]
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
+    """The node of a configuration file. Raises DocumentError with one line for every problem."""
+    document = Document(path) if environment is None else Document(path, environment)
+    return _Loader(document).load()
+
+
+class _Loader:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.folder = document.path.resolve().parent
+        self.problems: list[str] = []
+        self.points: dict[str, PointDeclaration] = {}
+        self.declared_at: dict[str, Location] = {}
+
+    def load(self) -> NodeConfig:
+        node = self.document.check(NodeDocument)
+        sources = [entry for index in range(len(node.sources)) for entry in self._source(node.node, index)]
+        processing = [entry for index in range(len(node.processing)) for entry in self._processor(node.node, index)]
+        self._names("sources", [entry.settings.name for entry in sources])
+        self._names("processing", [entry.settings.name for entry in processing])
+        complete = len(sources) == len(node.sources) and len(processing) == len(node.processing)
+        if complete:  # otherwise each further line would only repeat that an entry is missing
+            self._inputs(sources, processing)
+        modules = [("source", e.settings.name) for e in sources] + [("processor", e.settings.name) for e in processing]
+        own = {**health_points(node.node), **module_points(node.node, modules)}
+        for name in own.keys() & self.points.keys():
+            self._problem(self.declared_at[name], f"point {name!r} is one that the agent itself writes: choose another asset")
+        self.points.update(own)
+        alarms = self._alarms(node.alarms, complete)
+        for kind, name in modules:
+            alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
+        if self.problems:
+            raise DocumentError(self.problems)
+        broker = node.broker.model_copy(
+            update={key: self.folder / value for key in ("password_file", "tls_ca") if (value := getattr(node.broker, key))}
+        )
+        data_dir = (self.folder / node.data_dir.expanduser()).resolve()
+        return NodeConfig(node.site, node.node, broker, data_dir, node.outbox, sources, processing, self.points, alarms)
+
+    def _problem(self, location: Location, text: str) -> None:
+        self.problems.append(self.document.problem(location, text))
+
+    def _class(self, location: Location, known: Mapping[str, str]) -> Any:
+        """The class that an entry's ``type`` names, or None after noting the problem."""
+        entry = self.document.at(location)
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        if not isinstance(kind, str) or kind not in known:
+            close = get_close_matches(str(kind), known, 1, 0.6)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            what = f"type {kind!r} is unknown" if kind is not None else "type: missing; it is required"
+            self._problem((*location, "type"), f"{what}; {hint}known here: {', '.join(sorted(known))}")
+            return None
+        module, _, name = known[kind].partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ImportError as error:
+            missing = error.name or str(error)
+            self._problem((*location, "type"), f"type {kind!r} cannot be loaded: {missing!r} is not installed; pip install 'muki[edge]'")
+        except AttributeError:
+            self._problem((*location, "type"), f"type {kind!r} cannot be loaded: {module} has no {name}")
+        return None
+
+    def _source(self, node: str, index: int) -> Iterator[ConfiguredSource]:
+        location = ("sources", index)
+        kind = self._class(location, edge.sources.known())
+        if kind is None:
+            return
+        try:
+            settings = self.document.check(kind.Settings, location)
+            source: Source = kind(settings, SourceContext(node, self.folder))
+            self._declare(location, source.points())
+        except DocumentError as error:
+            self.problems += error.problems
+        except Misconfigured as error:
+            self._problem(location, str(error))
+        else:
+            yield ConfiguredSource(settings, source)
+
+    def _processor(self, node: str, index: int) -> Iterator[ConfiguredProcessor]:
+        location = ("processing", index)
+        kind = self._class(location, edge.processing.REGISTRY)
+        if kind is None:
+            return
+        try:
+            settings = self.document.check(kind.Settings, location)
+            processor: Processor = kind(settings, ProcessorContext(node, self.folder))
+            self._declare(location, processor.points())
+        except DocumentError as error:
+            self.problems += error.problems
+        except Misconfigured as error:
+            self._problem(location, str(error))
+        else:
+            yield ConfiguredProcessor(settings, processor)
+
+    def _declare(self, location: Location, points: Mapping[str, PointDeclaration]) -> None:
+        for name, declaration in points.items():
+            try:
+                check_point(name)
+            except ValueError as error:
+                self._problem(location, str(error))
+            if name in self.points:
+                first = self.document.where(self.declared_at[name])
+                self._problem(location, f"point {name!r} is declared twice, first at {first}: each point has one origin; rename one")
+            else:
+                self.points[name] = declaration
+                self.declared_at[name] = location
+
+    def _names(self, key: str, names: list[str]) -> None:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self._problem(
+                    (key, index, "name"), f"{name!r} is the name of two entries of {key}: names tell them apart in alarms; rename one"
+                )
+
+    def _inputs(self, sources: list[ConfiguredSource], processing: list[ConfiguredProcessor]) -> None:
+        """What a processor wants must come from somewhere: a point, or a waveform or camera that a source's settings name."""
+        offered = set(self.points)
+        for entry in sources:
+            offered.update(_texts(entry.settings.model_dump(exclude={"name", "type"})))
+        candidates = [name for name in offered if not name.startswith(("/", "."))]
+        for index, processor in enumerate(processing):
+            own = set(processor.processor.points())
+            for wanted in sorted(processor.processor.wants()):
+                location: Location = ("processing", index, _key_of(processor.settings, wanted))
+                if wanted not in offered:
+                    self._problem(location, f"no source provides {wanted!r}; {_hint(wanted, candidates)}")
+                elif wanted in own:
+                    self._problem(location, f"{wanted!r} is computed by this very processor: give it another input")
+
+    def _alarms(self, entries: list[Any], complete: bool) -> list[AlarmDefinition]:
+        definitions: list[AlarmDefinition] = []
+        seen: dict[str, Location] = {}
+        for index in range(len(entries)):
+            location: Location = ("alarms", index)
+            try:
+                settings = self.document.check(AlarmSettings, location)
+            except DocumentError as error:
+                self.problems += error.problems
+                continue
+            if settings.id in seen:
+                self._problem(
+                    (*location, "id"), f"{settings.id!r} is taken, first at {self.document.where(seen[settings.id])}: choose another"
+                )
+            elif settings.id.startswith(("source-", "processor-")):
+                self._problem(
+                    (*location, "id"), f"{settings.id!r}: source-… and processor-… are the agent's own malfunction alarms; rename it"
+                )
+            seen[settings.id] = location
+            declaration = self.points.get(settings.point)
+            if declaration is None and complete:
+                self._problem((*location, "point"), f"nobody declares point {settings.point!r}; {_hint(settings.point, list(self.points))}")
+            for key, text in alarm_problems(settings, declaration):
+                self._problem((*location, *key), text)
+            definitions.append(settings.definition())
+        return definitions
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, 1, 0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    listed = ", ".join(sorted(known)[:8])
+    return f"known here: {listed}{', …' if len(known) > 8 else ''}"
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a settings tree, keys included: waveforms and cameras are named there, each source in its own way."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _key_of(settings: ProcessorSettings, wanted: str) -> str:
+    for name, value in settings.model_dump().items():
+        if value == wanted:
+            return name
+    return "input"

@@ -1,0 +1,168 @@
+"""What a node says of itself: metrics as ordinary points each 10 s, and for each source and processor a point and a malfunction alarm."""
+
+import os
+import resource
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass
+from contract.messages import PointDeclaration
+from contract.values import GOOD, Reading, bad
+from edge.clock import Synchronisation
+
+PERIOD = 10.0  # seconds between health readings
+OFF_DELAY = 5.0  # seconds a module must run before its malfunction clears: a flapping line is one alarm, not fifty
+
+_THERMAL = Path("/sys/class/thermal")
+_PAGE = resource.getpagesize()
+
+_POINTS: dict[str, tuple[str, str, str, str]] = {  # signal -> unit, kind, es, en
+    "outbox/depth": ("messages", "analog", "Mensajes sin confirmar", "Messages not acknowledged"),
+    "outbox/oldest": ("s", "analog", "Antigüedad del mensaje más viejo", "Age of the oldest message"),
+    "outbox/bytes": ("B", "analog", "Tamaño de la bandeja de salida", "Size of the outbox"),
+    "outbox/thinned": ("frames", "counter", "Instantes descartados por falta de espacio", "Frames thinned for lack of room"),
+    "agent/rss": ("MB", "analog", "Memoria del agente", "Memory of the agent"),
+    "agent/cpu": ("%", "analog", "CPU del agente, de un núcleo", "CPU of the agent, of one core"),
+    "agent/shed": ("items", "counter", "Elementos descartados por sobrecarga", "Items shed under load"),
+    "agent/malformed_acks": ("messages", "counter", "Confirmaciones ilegibles", "Acknowledgements that could not be read"),
+    "host/temperature": ("degC", "analog", "Temperatura del procesador", "Temperature of the processor"),
+    "clock/offset": ("ms", "analog", "Desvío del reloj", "Clock offset"),
+    "clock/synchronised": ("bool", "digital", "Reloj sincronizado", "Clock synchronised"),
+}
+_RANGES: dict[str, tuple[float, float]] = {"host/temperature": (-40, 125), "clock/synchronised": (0, 1)}
+
+
+def health_points(node: str) -> dict[str, PointDeclaration]:
+    """The declarations of the node's own metrics."""
+    return {
+        f"{node}/{signal}": PointDeclaration(
+            unit=unit, kind=kind, range=_RANGES.get(signal), asset=node, description={"es": es, "en": en}, period=PERIOD
+        )
+        for signal, (unit, kind, es, en) in _POINTS.items()
+    }
+
+
+def module_point(node: str, kind: str, name: str) -> str:
+    """``NODE/source/NAME`` or ``NODE/processor/NAME``: 1 running, and 0 with a bad quality when it is not."""
+    return f"{node}/{kind}/{name}"
+
+
+def module_points(node: str, modules: Iterable[tuple[str, str]]) -> dict[str, PointDeclaration]:
+    titles = {"source": ("Fuente {} en marcha", "Source {} running"), "processor": ("Proceso {} en marcha", "Processor {} running")}
+    return {
+        module_point(node, kind, name): PointDeclaration(
+            unit="bool",
+            kind="digital",
+            range=(0, 1),
+            asset=node,
+            description={"es": titles[kind][0].format(name), "en": titles[kind][1].format(name)},
+            period=PERIOD,
+        )
+        for kind, name in modules
+    }
+
+
+def malfunction_alarm(kind: str, name: str, point: str) -> AlarmDefinition:
+    """The automatic alarm ``source-NAME`` or ``processor-NAME``: bad quality of the module's point."""
+    es, en = ("la fuente", "source") if kind == "source" else ("el proceso", "processor")
+    return AlarmDefinition(
+        id=f"{kind}-{name}",
+        point=point,
+        condition=Condition(ConditionKind.BAD_QUALITY),
+        priority=Priority.MEDIUM,
+        signal_class=SignalClass.MALFUNCTION,
+        off_delay=OFF_DELAY,
+        title={"es": f"Falla: {es} {name} no entrega datos", "en": f"Malfunction: {en} {name} delivers nothing"},
+        consequence={"es": "Sus puntos no se vigilan", "en": "Its points are not watched"},
+        action={
+            "es": "Revise alimentación, cable y dirección del equipo; el nodo reintenta solo",
+            "en": "Check the device's power, cable and address; the node keeps trying by itself",
+        },
+        source="automatic",
+    )
+
+
+class Counters(NamedTuple):
+    """What the node knows and the kernel does not."""
+
+    depth: int
+    oldest: float  # s
+    bytes: int
+    thinned: int
+    shed: int
+    malformed_acks: int
+
+
+class Health:
+    """Remembers the CPU time between two calls."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._cpu = time.process_time()
+        self._at = time.monotonic()
+
+    def readings(self, counters: Counters, clock: Synchronisation, time_ns: int) -> list[Reading]:
+        """One reading for each of `health_points`; what this machine does not tell is bad:not_available."""
+        cpu, at = time.process_time(), time.monotonic()
+        share = 100.0 * (cpu - self._cpu) / max(at - self._at, 1e-3)
+        self._cpu, self._at = cpu, at
+        values: dict[str, float | None] = {
+            "outbox/depth": counters.depth,
+            "outbox/oldest": round(counters.oldest, 3),
+            "outbox/bytes": counters.bytes,
+            "outbox/thinned": counters.thinned,
+            "agent/rss": round(rss_bytes() / 1e6, 2),
+            "agent/cpu": round(share, 2),
+            "agent/shed": counters.shed,
+            "agent/malformed_acks": counters.malformed_acks,
+            "host/temperature": temperature(),
+            "clock/offset": clock.offset_ms,
+            "clock/synchronised": None if clock.synchronised is None else float(clock.synchronised),
+        }
+        return [
+            Reading(f"{self._node}/{signal}", time_ns, value, bad("not_available") if value is None else GOOD)
+            for signal, value in values.items()
+        ]
+
+
+class ModuleStatus:
+    """Whether one source or processor runs: its point's reading at each change, and the same again with each health round."""
+
+    def __init__(self, point: str, reason: str) -> None:
+        self._point = point
+        self._reason = reason
+        self._runs: bool | None = None  # None: neither has delivered nor failed yet
+
+    def change(self, runs: bool, time_ns: int) -> list[Reading]:
+        """A reading when this is news."""
+        if runs is self._runs:
+            return []
+        self._runs = runs
+        return self.current(time_ns)
+
+    def current(self, time_ns: int) -> list[Reading]:
+        if self._runs is None:
+            return []
+        return [Reading(self._point, time_ns, float(self._runs), GOOD if self._runs else bad(self._reason))]
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+def temperature() -> float | None:
+    """The hottest thermal zone in °C, or None."""
+    values: list[float] = []
+    try:
+        zones = [entry.path for entry in os.scandir(_THERMAL) if entry.name.startswith("thermal_zone")]
+    except OSError:
+        return None
+    for zone in zones:
+        try:
+            values.append(int(Path(zone, "temp").read_text()) / 1000)
+        except (OSError, ValueError):
+            continue
+    return max(values, default=None)

@@ -1,0 +1,176 @@
+"""From items to the disk: each reading meets its alarm rules and processors, then waits, a quarter of a second at most, for the next commit."""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from contract.alarms import AlarmEvent
+from contract.messages import PointDeclaration, frames_of
+from contract.values import Level, Reading, bad
+from edge import clock
+from edge.alarms import AlarmRules
+from edge.disk import Disk
+from edge.errors import Misconfigured, Retry
+from edge.items import Item
+from edge.outbox import Stored
+from edge.worker import Worker
+
+log = logging.getLogger("muki.edge.pipeline")
+
+FLUSH_READINGS = 500  # readings in a message, and waiting before a flush happens at once
+MAX_WAITING = 20_000  # readings kept in memory while the disk takes nothing; the oldest are shed above it, alarm events never
+TICK = 0.25  # s: how finely delays and silence are watched
+_FIRST_BACKOFF = 1.0
+_LONGEST_BACKOFF = 30.0
+
+
+class Pipeline:
+    """One node's readings and events on their way to the outbox. Everything but the disk happens on the event loop."""
+
+    def __init__(
+        self,
+        node: str,
+        points: Mapping[str, PointDeclaration],
+        rules: AlarmRules,
+        *,
+        worker: Worker,
+        disk: Disk,
+        stored: Callable[[list[Stored]], None],
+        flush_every: float = 0.25,
+    ) -> None:
+        self._node = node
+        self._points = points
+        self._rules = rules
+        self._worker = worker
+        self._disk = disk
+        self._stored = stored
+        self._flush_every = flush_every
+        self._readings: list[Reading] = []
+        self._events: list[AlarmEvent] = []
+        self._something = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._undeclared: set[str] = set()
+        self._complaint = ""
+        self.shed = 0
+
+    def handle(self, items: Sequence[Item]) -> None:
+        """Takes a batch from a source or a processor."""
+        now = clock.now()
+        for item in items:
+            if isinstance(item, Reading):
+                self._reading(item, now)
+            else:
+                self._worker.offer(item)
+        if len(self._readings) >= FLUSH_READINGS:
+            self._urgent.set()
+
+    def _reading(self, reading: Reading, now: clock.Instant) -> None:
+        if reading.point not in self._points:
+            self._refuse(reading.point)
+            return
+        reading = presentable(reading)
+        events = self._rules.update(reading, now)
+        if events:
+            self.raise_events(events)
+        if reading.point in self._worker.wanted:
+            self._worker.offer(reading)
+        self._readings.append(reading)
+        self._something.set()
+
+    def _refuse(self, point: str) -> None:
+        """The birth does not declare it, so the gateway would refuse the whole message."""
+        self.shed += 1
+        if point not in self._undeclared and len(self._undeclared) < 100:
+            self._undeclared.add(point)
+            log.error("node=%s point=%s is not declared by its source and is not sent: its points() must name it", self._node, point)
+
+    def raise_events(self, events: Sequence[AlarmEvent]) -> None:
+        """Events go to disk at once, before the readings that wait with them."""
+        for event in events:
+            log.info("node=%s alarm=%s %s value=%s quality=%s", self._node, event.definition, event.transition, event.value, event.quality)
+        self._events += events
+        self._something.set()
+        self._urgent.set()
+
+    async def watch_time(self) -> None:
+        """Delays that end and points that fall silent."""
+        while True:
+            await asyncio.sleep(TICK)
+            events = self._rules.tick(clock.now())
+            if events:
+                self.raise_events(events)
+
+    async def write(self) -> None:
+        """Commits what has gathered until `close`; keeps it in memory while the disk takes nothing. Raises Fatal when the outbox is damaged."""
+        backoff = _FIRST_BACKOFF
+        while not self._closing.is_set():
+            await self._something.wait()
+            await _within(self._flush_every, self._urgent)
+            try:
+                await self.flush()
+            except (Retry, Misconfigured) as error:
+                self._complain(str(error))
+                await _within(backoff, self._closing)
+                backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            else:
+                self._complain("")
+                backoff = _FIRST_BACKOFF
+        with contextlib.suppress(Retry, Misconfigured):
+            await self.flush()
+
+    def close(self) -> None:
+        """Lets `write` commit what is left and return."""
+        self._closing.set()
+        self._something.set()
+        self._urgent.set()
+
+    def _complain(self, text: str) -> None:
+        """One line when the disk begins to refuse, and one when it takes again."""
+        if text and text != self._complaint:
+            log.error("node=%s outbox: %s", self._node, text)
+        elif self._complaint and not text:
+            log.info("node=%s outbox: written again", self._node)
+        self._complaint = text
+
+    async def flush(self) -> None:
+        """One commit of all that waits. On an error everything waits on, in order."""
+        readings, self._readings = self._readings, []
+        events, self._events = self._events, []
+        self._something.clear()
+        self._urgent.clear()
+        if not readings and not events:
+            return
+        data = [frames_of(readings[start : start + FLUSH_READINGS]) for start in range(0, len(readings), FLUSH_READINGS)]
+        try:
+            stored = await self._disk.put(data, events)
+        except (Retry, Misconfigured):
+            self._events = events + self._events
+            self._readings = readings + self._readings
+            excess = len(self._readings) - MAX_WAITING
+            if excess > 0:
+                del self._readings[:excess]
+                self.shed += excess
+            self._something.set()
+            raise
+        self._stored(stored)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def presentable(reading: Reading) -> Reading:
+    """The reading as the wire takes it: whole milliseconds, a finite value or none, and no value without a bad quality to say why."""
+    time_ns, value, quality = reading.time_ns, reading.value, reading.quality
+    if value is not None and not math.isfinite(value):
+        return Reading(reading.point, clock.whole_ms(time_ns), None, bad("not_finite"))
+    if value is None and quality.level is not Level.BAD:
+        return Reading(reading.point, clock.whole_ms(time_ns), None, bad("no_value"))
+    if time_ns % clock.MS:
+        return Reading(reading.point, clock.whole_ms(time_ns), value, quality)
+    return reading

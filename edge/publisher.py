@@ -1,0 +1,234 @@
+"""The MQTT session: birth, state, messages out of the outbox, acknowledgements back; reconnects for ever.
+
+MQTT 3.1.1. Data go at QoS 0: a message leaves the outbox only when the gateway has acknowledged it, so the broker's PUBACK would add a
+packet for each message and no safety, and a broker that queues QoS 1 for an absent gateway only fills its queue with what is sent again
+anyway. Alarm events go at QoS 1, so that the broker hands them on to every subscriber with a session, not only to our gateway.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from contract.messages import Ack, Birth, ContractError, NodeState, decode, deflate, encode
+from contract.topics import node_topic
+from edge.clock import MS, SECOND, now, synchronisation
+from edge.config import BrokerSettings
+from edge.disk import Disk
+from edge.errors import Retry
+from edge.outbox import ALARM, Stored
+from edge.schedule import Choice, Schedule
+
+log = logging.getLogger("muki.edge.publisher")
+
+FIRST_BACKOFF = 1.0  # s
+LONGEST_BACKOFF = 30.0  # s
+_STEADY = 10.0  # s: a session that lasted this long was a good one
+_TURN = 20  # messages before the schedule is asked again, so that an alarm never waits behind a full window
+_GOODBYE = 1.5  # s
+_LOOK_AROUND = 5.0  # s between looks at what the session itself has to tell (clock)
+_COMPRESSED_ABOVE = 256 << 10  # bytes of a birth
+
+
+class Publisher:
+    """Runs until cancelled. `stored` takes what was just committed; ``birth`` is called at each connection."""
+
+    def __init__(self, site: str, node: str, broker: BrokerSettings, disk: Disk, birth: Callable[[], Birth]) -> None:
+        self._node = node
+        self._broker = broker
+        self._disk = disk
+        self._birth = birth
+        self._topics = {kind: node_topic(site, node, kind) for kind in ("birth", "state", "data", "alarm", "ack")}
+        self._identifier = f"muki-{site}-{node}"
+        self._schedule: Schedule | None = None
+        self._wake = asyncio.Event()
+        self._complaint = ""
+        self.malformed_acks = 0
+
+    def stored(self, messages: Iterable[Stored]) -> None:
+        """New messages on disk: sent at once while connected, part of the history otherwise."""
+        if self._schedule is not None:
+            self._schedule.put(messages)
+            self._wake.set()
+
+    async def run(self) -> None:
+        backoff = FIRST_BACKOFF
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+            except (aiomqtt.MqttError, OSError, Retry) as error:
+                if time.monotonic() - began > _STEADY:
+                    backoff = FIRST_BACKOFF
+                self._complain(error)
+            await asyncio.sleep(backoff * random.uniform(0.7, 1.3))
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+
+    def _complain(self, error: Exception) -> None:
+        """One line for each kind of trouble, not one for each attempt."""
+        text = f"broker {self._broker.host}:{self._broker.effective_port}: {_explain(error)}; trying again"
+        log.log(logging.DEBUG if text == self._complaint else logging.WARNING, "node=%s %s", self._node, text)
+        self._complaint = text
+
+    def _client(self) -> aiomqtt.Client:
+        broker = self._broker
+        tls = aiomqtt.TLSParameters(ca_certs=str(broker.tls_ca)) if broker.tls_ca else None
+        return aiomqtt.Client(
+            broker.host,
+            broker.effective_port,
+            username=broker.username,
+            password=_password(broker.password_file),
+            tls_params=tls,
+            identifier=self._identifier,
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=True,
+            keepalive=broker.keepalive,
+            will=aiomqtt.Will(self._topics["state"], self._state(online=False), qos=1, retain=True),
+            max_queued_incoming_messages=1000,
+        )
+
+    async def _session(self) -> None:
+        """One connection from CONNECT to its loss (raises MqttError) or to cancellation (says goodbye)."""
+        client = self._client()
+        client.pending_calls_threshold = 1000  # several alarm events wait for their PUBACK at once: that is no trouble
+        try:
+            await client.__aenter__()
+            try:
+                await self._serve(client)
+            finally:
+                await self._say_goodbye(client)
+        finally:
+            # aiomqtt leaves the socket and its task behind when a connection attempt is cancelled or times out.
+            client._client.disconnect()
+            if client._disconnected.done() and not client._disconnected.cancelled():
+                client._disconnected.exception()  # else asyncio reports it as never retrieved
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        await client.subscribe(self._topics["ack"], qos=1)
+        birth = encode(self._birth())
+        await client.publish(self._topics["birth"], deflate(birth) if len(birth) > _COMPRESSED_ABOVE else birth, qos=1, retain=True)
+        await self._publish_state(client)
+        log.info("node=%s connected to %s:%d", self._node, self._broker.host, self._broker.effective_port)
+        self._complaint = ""
+        schedule = self._schedule = Schedule(time.monotonic_ns(), random.random)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._receive(client, schedule), name="publisher-receive")
+                group.create_task(self._send(client, schedule), name="publisher-send")
+        except BaseExceptionGroup as errors:
+            leaf = _first(errors)
+            if isinstance(leaf, aiomqtt.MqttError | Retry):
+                raise aiomqtt.MqttError(str(leaf)) from None
+            raise
+        finally:
+            self._schedule = None
+
+    async def _send(self, client: aiomqtt.Client, schedule: Schedule) -> None:
+        looked = time.monotonic()
+        clock = synchronisation().synchronised
+        while True:
+            self._wake.clear()
+            choice = schedule.choose(time.monotonic_ns())
+            if choice.send:
+                await self._publish(client, schedule, choice.send[:_TURN])
+            elif choice.fetch:
+                schedule.found(await self._disk.take(schedule.cursor, choice.fetch), choice.fetch)
+            else:
+                await self._sleep(choice)
+            if time.monotonic() - looked > _LOOK_AROUND:
+                looked = time.monotonic()
+                if synchronisation().synchronised is not clock:
+                    clock = not clock
+                    await self._publish_state(client)
+
+    async def _sleep(self, choice: Choice) -> None:
+        seconds = _LOOK_AROUND
+        if choice.wake_ns is not None:
+            seconds = min(seconds, max(0.0, (choice.wake_ns - time.monotonic_ns()) / SECOND))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _publish(self, client: aiomqtt.Client, schedule: Schedule, messages: list[Stored]) -> None:
+        sent_ms = now().wall_ns // MS
+        events = [message for message in messages if message.kind == ALARM]
+        for message in events:
+            schedule.sent(message, time.monotonic_ns())
+        if events:  # together: one round trip for all of them
+            await asyncio.gather(*(client.publish(self._topics["alarm"], message.wire(sent_ms), qos=1) for message in events))
+        for message in messages:
+            if message.kind != ALARM:
+                schedule.sent(message, time.monotonic_ns())
+                await client.publish(self._topics["data"], message.wire(sent_ms), qos=0)
+
+    async def _receive(self, client: aiomqtt.Client, schedule: Schedule) -> None:
+        outbox = self._disk.outbox
+        async for message in client.messages:
+            try:
+                ack = read_ack(message.payload if isinstance(message.payload, bytes) else b"", outbox.boot, outbox.last_seq)
+            except ContractError as error:
+                self.malformed_acks += 1
+                log.warning("node=%s acknowledgement ignored: %s", self._node, error)
+                continue
+            if ack.boot in outbox.boots:  # another boot's: of a file that is gone
+                outbox.done(ack.boot, ack.ranges)
+                schedule.acknowledged(ack.boot, ack.ranges, time.monotonic_ns())
+                self._wake.set()
+
+    def _state(self, *, online: bool) -> bytes:
+        moment = now().wall_ns // MS
+        return encode(NodeState(online, self._disk.outbox.boot, moment, synchronisation().synchronised))
+
+    async def _publish_state(self, client: aiomqtt.Client) -> None:
+        await client.publish(self._topics["state"], self._state(online=True), qos=1, retain=True)
+
+    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
+        with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await client.publish(self._topics["state"], self._state(online=False), qos=1, retain=True)
+                await client.__aexit__(None, None, None)
+
+
+def read_ack(payload: bytes, boot: str, last_seq: int) -> Ack:
+    """The acknowledgement. Raises ContractError for one that is malformed or that speaks of messages which were never sent."""
+    ack = decode(payload, Ack)
+    for index, (low, high) in enumerate(ack.ranges):
+        if not 1 <= low <= high:
+            raise ContractError("wrong_shape", f"$.ranges[{index}]", f"[{low}, {high}]: write [first, last], from 1")
+        if ack.boot == boot and high > last_seq:
+            raise ContractError("wrong_shape", f"$.ranges[{index}]", f"[{low}, {high}]: the last message is {last_seq}")
+    return ack
+
+
+def _password(path: Path | None) -> str | None:
+    """The first line of the file. Raises Retry when it cannot be read: whoever provisions the node may still be writing it."""
+    if path is None:
+        return None
+    try:
+        return path.read_text("utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Retry(f"password_file {path}: {error}") from None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaf: BaseException = errors
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf
+
+
+def _explain(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, MqttConnectError):
+        return f"the broker refuses this node ({text}): check username and password_file"
+    if "Name or service not known" in text or "name resolution" in text:
+        return f"the name is not known here ({text}): check broker.host and the network"
+    if "Operation timed out" in text:
+        return "no answer in time"
+    return text or type(error).__name__

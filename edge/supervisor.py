@@ -1,0 +1,104 @@
+"""Keeps one source running: what it raises becomes a malfunction and a restart, and never reaches another source."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+from contract.messages import PointDeclaration
+from contract.values import Reading, bad
+from edge import clock
+from edge.config import ConfiguredSource
+from edge.errors import Fatal, Misconfigured, Retry
+from edge.health import ModuleStatus, module_point
+from edge.items import Item
+from edge.worker import explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+log = logging.getLogger("muki.edge.supervisor")
+
+FIRST_BACKOFF = 0.5  # s
+LONGEST_BACKOFF = 30.0
+HOPELESS_BACKOFF = 300.0  # s after Misconfigured: only a person mends that, perhaps while we run
+GOOD_RUN = 60.0  # s after which the next failure begins with the first backoff again
+QUIET_PERIODS = 10  # a source that says nothing for so many of its own periods hangs
+QUIET_LEAST = 30.0  # s
+
+
+class SourceSupervisor:
+    """Runs one source until cancelled. ``deliver`` gets every batch, and after a failure each point once as bad:source_fault."""
+
+    def __init__(self, entry: ConfiguredSource, node: str, deliver: Callable[[Sequence[Item]], None]) -> None:
+        self._source = entry.source
+        self._name = entry.settings.name
+        self._node = node
+        self._deliver = deliver
+        self._quiet = quiet_limit(entry.source.points())
+        self._complaint = ""
+        self.status = ModuleStatus(module_point(node, "source", self._name), "source_fault")
+
+    async def run(self) -> None:
+        backoff = FIRST_BACKOFF
+        while True:
+            began = time.monotonic()
+            try:
+                await self._read()
+                why = "ended by itself"
+            except Fatal:
+                raise
+            except Retry as error:
+                why = str(error)
+            except Misconfigured as error:
+                why, backoff = f"cannot work: {error}", HOPELESS_BACKOFF
+            except Exception as error:  # whatever a source raises, the others go on
+                why = explain(error)
+            if time.monotonic() - began > GOOD_RUN and backoff < HOPELESS_BACKOFF:
+                backoff = FIRST_BACKOFF
+            self._failed(why, backoff)
+            await asyncio.sleep(backoff * random.uniform(0.8, 1.2))
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+
+    async def _read(self) -> None:
+        # Sources are async generators: closing one is how its `finally` runs now and not at some collection.
+        items = cast("AsyncGenerator[Sequence[Item], None]", self._source.items())
+        async with aclosing(items):
+            while True:
+                try:
+                    async with asyncio.timeout(self._quiet) as limit:
+                        batch = await anext(items)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    raise Retry(f"delivered nothing for {self._quiet:.0f} s") from None
+                news = self.status.change(True, clock.now().wall_ns)
+                if news:
+                    log.info("node=%s source=%s running", self._node, self._name)
+                    self._complaint = ""
+                    self._deliver(news)
+                self._deliver(batch)
+
+    def _failed(self, why: str, backoff: float) -> None:
+        text = f"{why}; again in {backoff:g} s"
+        level = logging.DEBUG if why == self._complaint else logging.WARNING
+        log.log(level, "node=%s source=%s %s", self._node, self._name, text)
+        self._complaint = why
+        now = clock.now().wall_ns
+        news = self.status.change(False, now)
+        if news:
+            self._deliver([*news, *(Reading(point, now, None, bad("source_fault")) for point in self._source.points())])
+
+
+def quiet_limit(points: Mapping[str, PointDeclaration]) -> float | None:
+    """Seconds after which a source that yields nothing is taken for hung; None where it does not declare how often it reads."""
+    periods = [declaration.period for declaration in points.values()]
+    known = [period for period in periods if period is not None]
+    if not known or len(known) < len(periods):
+        return None
+    return max(QUIET_LEAST, QUIET_PERIODS * min(known))

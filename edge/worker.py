@@ -1,0 +1,148 @@
+"""One thread for all processors: computing never delays a reading. What waits is bounded, and the newest picture or waveform wins."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from contract.values import Reading, bad
+from edge import clock
+from edge.config import ConfiguredProcessor
+from edge.health import ModuleStatus, module_point
+from edge.items import Frame, Item, Waveform
+
+log = logging.getLogger("muki.edge.worker")
+
+DEPTH_READINGS = 100  # that may wait for one processor, by point
+DEPTH_WAVEFORMS = 4  # a few, so that a processor that averages blocks rarely sees a gap
+DEPTH_FRAMES = 1
+FIRST_BACKOFF = 0.5  # s between attempts to start a processor
+LONGEST_BACKOFF = 30.0
+
+
+class _Bench:
+    """One processor, what waits for it, and how it fares."""
+
+    def __init__(self, entry: ConfiguredProcessor, node: str) -> None:
+        self.name = entry.settings.name
+        self.processor = entry.processor
+        self.status = ModuleStatus(module_point(node, "processor", self.name), "processor_fault")
+        self.waiting: deque[Item] = deque()
+        self.started = False
+        self.start_at = 0.0  # steady s
+        self.backoff = FIRST_BACKOFF
+        self.complaint = ""
+
+    def offer(self, item: Item) -> int:
+        """Queues the item; returns how many were shed for it (0 or 1)."""
+        key, depth = subject(item), _depth(item)
+        same = [waiting for waiting in self.waiting if type(waiting) is type(item) and subject(waiting) == key]
+        self.waiting.append(item)
+        if len(same) < depth:
+            return 0
+        for index, waiting in enumerate(self.waiting):
+            if waiting is same[0]:
+                del self.waiting[index]
+                break
+        return 1
+
+
+class Worker:
+    """Runs the processors until cancelled. ``deliver`` gets the readings, on the event loop; set it before `run`."""
+
+    def __init__(self, entries: Sequence[ConfiguredProcessor], node: str) -> None:
+        self._benches = [_Bench(entry, node) for entry in entries]
+        self._by_subject: dict[str, list[_Bench]] = {}
+        for bench in self._benches:
+            for wanted in bench.processor.wants():
+                self._by_subject.setdefault(wanted, []).append(bench)
+        self._wake = asyncio.Event()
+        self.wanted = frozenset(self._by_subject)
+        self.deliver: Callable[[Sequence[Reading]], None] = lambda _: None
+        self.shed = 0
+
+    def offer(self, item: Item) -> None:
+        for bench in self._by_subject.get(subject(item), ()):
+            self.shed += bench.offer(item)
+            self._wake.set()
+
+    def statuses(self) -> list[ModuleStatus]:
+        return [bench.status for bench in self._benches]
+
+    async def run(self) -> None:
+        if not self._benches:
+            return
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, "processing")
+        try:
+            while True:
+                self._wake.clear()
+                worked = False
+                for bench in self._benches:  # a turn each, so that a fast camera does not starve a bearing
+                    if not bench.started and loop.time() >= bench.start_at:
+                        await self._start(bench, thread)
+                    if bench.started and bench.waiting:
+                        await self._process(bench, bench.waiting.popleft(), thread)
+                        worked = True
+                if not worked:
+                    await self._rest(loop.time())
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _rest(self, now: float) -> None:
+        """Until an item comes, or a processor is due to be started again."""
+        starts = [bench.start_at for bench in self._benches if not bench.started]
+        try:
+            async with asyncio.timeout(max(0.0, min(starts) - now) if starts else None):
+                await self._wake.wait()
+            if starts:
+                await asyncio.sleep(0.01)  # items for a processor that does not start must not make the loop spin
+        except TimeoutError:
+            pass
+
+    async def _start(self, bench: _Bench, thread: ThreadPoolExecutor) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, bench.processor.start)
+        except Exception as error:  # whatever a processor raises, the node goes on
+            bench.start_at = asyncio.get_running_loop().time() + bench.backoff
+            bench.backoff = min(2 * bench.backoff, LONGEST_BACKOFF)
+            self._failed(bench, f"does not start: {explain(error)}")
+        else:
+            bench.started = True
+            bench.backoff = FIRST_BACKOFF
+
+    async def _process(self, bench: _Bench, item: Item, thread: ThreadPoolExecutor) -> None:
+        try:
+            readings = await asyncio.get_running_loop().run_in_executor(thread, bench.processor.process, item)
+        except Exception as error:  # whatever a processor raises, the node goes on
+            self._failed(bench, explain(error))
+        else:
+            news = bench.status.change(True, clock.now().wall_ns)
+            if bench.complaint:
+                log.info("processor=%s runs again", bench.name)
+                bench.complaint = ""
+            self.deliver([*news, *readings])
+
+    def _failed(self, bench: _Bench, why: str) -> None:
+        if why != bench.complaint:
+            log.warning("processor=%s %s", bench.name, why)
+            bench.complaint = why
+        now = clock.now().wall_ns
+        news = bench.status.change(False, now)
+        if news:
+            self.deliver([*news, *(Reading(point, now, None, bad("processor_fault")) for point in bench.processor.points())])
+
+
+def subject(item: Item) -> str:
+    """What an item is of: its point or its camera."""
+    return item.camera if isinstance(item, Frame) else item.point
+
+
+def _depth(item: Item) -> int:
+    return DEPTH_WAVEFORMS if isinstance(item, Waveform) else DEPTH_FRAMES if isinstance(item, Frame) else DEPTH_READINGS
+
+
+def explain(error: BaseException) -> str:
+    """One line for a log: the text of an expected error, with its type where it is a surprise."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
