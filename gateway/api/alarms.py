@@ -1,0 +1,84 @@
+"""Routes of the alarms: what stands, what happened, and what people do about it."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.concurrency import run_in_threadpool
+
+from contract.alarms import Trigger
+from gateway.alarms.journal import NotPossible, UnknownAlarm
+from gateway.alarms.view import AlarmView
+from gateway.api.errors import Parts, Refused
+from gateway.api.moments import moment_ns
+from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, Shelving
+from gateway.services import Services
+
+router = APIRouter(prefix="/alarms", tags=["alarms"])
+_REFUSALS: dict[int | str, dict[str, object]] = {
+    404: {"model": ErrorShape, "description": "no such alarm"},
+    409: {"model": ErrorShape, "description": "the alarm is not in a state that allows it"},
+}
+Key = Annotated[str, Path(max_length=128, description="NODE.DEFINITION")]
+
+
+@router.get("", response_model=list[AlarmShape])
+async def standing(services: Parts) -> list[dict[str, object]]:
+    """Every alarm that is not normal, the most urgent first, then the newest."""
+    return [view.to_json() for view in await run_in_threadpool(services.journal.standing)]
+
+
+@router.get("/history", response_model=HistoryShape)
+async def history(
+    services: Parts,
+    key: Annotated[str | None, Query(max_length=128)] = None,
+    node: Annotated[str | None, Query(max_length=32)] = None,
+    before: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, object]:
+    """Events and actions, newest first by their own times. For the next page give ``next`` as ``before``."""
+    try:
+        entries = await run_in_threadpool(services.journal.history, key=key, node=node, before=before, limit=limit)
+    except ValueError as error:
+        raise Refused(422, "bad_cursor", str(error)) from None
+    return {"entries": [entry.to_json() for entry in entries], "next": entries[-1].cursor if len(entries) == limit else None}
+
+
+@router.post("/{key}/acknowledge", response_model=AlarmShape, responses=_REFUSALS)
+async def acknowledge(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+    """Somebody has seen the alarm and answers for it."""
+    return await _act(services, lambda now: services.journal.act(key, Trigger.ACKNOWLEDGE, who=given.who, note=given.note, now_ns=now))
+
+
+@router.post("/{key}/reset", response_model=AlarmShape, responses=_REFUSALS)
+async def reset(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+    """Ends an alarm that latches, once its condition has gone and it is acknowledged."""
+    return await _act(services, lambda now: services.journal.act(key, Trigger.RESET, who=given.who, note=given.note, now_ns=now))
+
+
+@router.post("/{key}/shelve", response_model=AlarmShape, responses=_REFUSALS)
+async def shelve(services: Parts, key: Key, given: Shelving) -> dict[str, object]:
+    """Sets an alarm aside until a time; then it comes back by itself."""
+    until_ns = moment_ns(given.until, "until")
+    return await _act(
+        services,
+        lambda now: services.journal.act(key, Trigger.SHELVE, who=given.who, note=given.reason, now_ns=now, until_ns=until_ns),
+    )
+
+
+@router.post("/{key}/unshelve", response_model=AlarmShape, responses=_REFUSALS)
+async def unshelve(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+    """Takes an alarm back before its time; it is unacknowledged when its condition holds."""
+    return await _act(services, lambda now: services.journal.act(key, Trigger.UNSHELVE, who=given.who, note=given.note, now_ns=now))
+
+
+async def _act(services: Services, act: Callable[[int], AlarmView]) -> dict[str, object]:
+    try:
+        view = await run_in_threadpool(act, time.time_ns())
+    except UnknownAlarm as error:
+        raise Refused(404, "unknown_alarm", f"there is no alarm {error.args[0]!r}: write NODE.DEFINITION as GET /alarms shows it") from None
+    except NotPossible as error:
+        raise Refused(409, error.reason, f"not possible now: {error.reason.replace('_', ' ')}") from None
+    services.annunciator.announce(view)
+    return view.to_json()

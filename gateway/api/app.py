@@ -1,0 +1,54 @@
+"""Builds the web application from the gateway's services."""
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from contract import CONTRACT_VERSION
+from gateway.api import alarms, points, site, stream
+from gateway.api.errors import Refused
+from gateway.api.protection import Protection
+from gateway.services import Services
+from gateway.store import StoreUnavailable
+from gateway.web import page
+
+PREFIX = "/api/v1"
+STATIC = Path(page.__file__).parent / "static"
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application. It owns nothing: whoever made the services closes them.
+
+    Live streams never end by themselves: call `gateway.api.stream.end_streams(app)` when the server is told to stop, or it waits for them.
+    There is no authentication in this version: bind it to loopback.
+    """
+    app = FastAPI(
+        title="Muki gateway",
+        version=f"{CONTRACT_VERSION}",
+        description="Alarms, points, readings and nodes of one site. Times are Unix milliseconds, UTC. Advisory: no safety function.",
+        docs_url=None,  # these pages load scripts from the internet, which a mine does not have
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.streams = stream.Streams()
+    for router in (alarms.router, points.router, site.router, stream.router):
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(site.watch, prefix="")
+    app.include_router(site.watch, prefix=PREFIX, include_in_schema=False)
+    app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
+    app.add_middleware(Protection, bound_to=services.config.http.host)
+    return app
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 - registered for this class alone
+    return JSONResponse({"reason": error.reason, "detail": error.detail}, error.status)
+
+
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"reason": "store_unavailable", "detail": str(error)}, 503, {"Retry-After": "5"})

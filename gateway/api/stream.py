@@ -1,0 +1,90 @@
+"""The live stream (server-sent events): what the bus says, to one browser each."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import StreamingResponse
+
+from gateway.api.errors import Parts, Refused
+from gateway.live import LiveBus, LiveEvent, Subscription
+
+router = APIRouter(tags=["live"])
+HEARTBEAT = 2.0  # seconds: the page says that it is cut off after two missed ones
+MAX_STREAMS = 200
+_encoder = msgspec.json.Encoder()
+
+
+class Streams:
+    """The open streams of one application, and whether they must end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.ending = asyncio.Event()
+
+
+def end_streams(app: FastAPI) -> None:
+    """Ends every live stream, and those that are opened from now on, so that the server can stop. Call it from the event loop."""
+    app.state.streams.ending.set()
+
+
+@router.get("/events", response_class=StreamingResponse)
+async def events(request: Request, services: Parts) -> StreamingResponse:
+    """Server-sent events: ``hello`` at the beginning, ``alarm``, ``readings``, ``node`` as they come, ``heartbeat`` every 2 s.
+
+    ``reload`` tells a client that was too slow that it has missed something: read the state again.
+    """
+    streams: Streams = request.app.state.streams
+    if streams.count >= MAX_STREAMS:
+        raise Refused(503, "too_many_streams", f"{MAX_STREAMS} live streams are open: close one")
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+    return StreamingResponse(_follow(services.bus, streams), media_type="text/event-stream", headers=headers)
+
+
+async def _follow(bus: LiveBus, streams: Streams) -> AsyncIterator[bytes]:
+    streams.count += 1
+    try:
+        with bus.subscribe() as subscription:
+            yield b"retry: 1000\n" + _frame("hello", {"now": _now_ms()})
+            async for frame in _frames(subscription, streams.ending):
+                yield frame
+    finally:
+        streams.count -= 1
+
+
+async def _frames(subscription: Subscription, ending: asyncio.Event) -> AsyncIterator[bytes]:
+    end = asyncio.create_task(ending.wait(), name="stream end")
+    beat = asyncio.get_running_loop().time() + HEARTBEAT
+    event: asyncio.Task[LiveEvent] | None = None
+    try:
+        while not ending.is_set():
+            event = event or asyncio.create_task(subscription.next(), name="stream event")
+            left = beat - asyncio.get_running_loop().time()
+            await asyncio.wait({end, event}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
+            if subscription.lagging:
+                subscription.lagging = False
+                yield _frame("reload", {"now": _now_ms()})
+            if event.done():
+                kind, data = event.result()
+                event = None
+                yield _frame(kind, data)
+            if asyncio.get_running_loop().time() >= beat:
+                beat = asyncio.get_running_loop().time() + HEARTBEAT
+                yield _frame("heartbeat", {"now": _now_ms()})
+    finally:
+        for task in (end, event):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def _frame(kind: str, data: object) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + _encoder.encode(data) + b"\n\n"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,164 @@
+// The list of standing alarms: one row each, kept in place while it changes.
+
+import { byId, element, symbol, write } from "./dom.js";
+import { now } from "./server.js";
+import { clockTime, duration, inLanguage, limitText, measured, minuteTime, moment, qualityText, t } from "./words.js";
+
+const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
+const UNACKNOWLEDGED = new Set(["unacknowledged", "returned_unacknowledged", "latched_unacknowledged"]);
+const ASIDE = new Set(["shelved", "suppressed", "out_of_service"]);
+const ACTIONS = { latched_acknowledged: "reset", shelved: "unshelve" };
+
+export const titleOf = (alarm) => inLanguage(alarm.title, alarm.definition);
+export const actionOf = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? "acknowledge" : ACTIONS[alarm.state]);
+
+export class AlarmList {
+  // `act(alarm, action)` opens the dialog; `unitOf(node, point)` knows the declared unit; `changed(alarms)` hears of every change.
+  constructor({ act, unitOf, changed }) {
+    this.calls = { act, unitOf, changed };
+    this.alarms = new Map();
+    this.rows = new Map();
+    this.body = byId("alarm-rows");
+    setInterval(() => this.tick(), 1000);
+  }
+
+  replace(alarms) {
+    this.alarms = new Map(alarms.map((alarm) => [alarm.key, alarm]));
+    this.draw();
+  }
+
+  update(alarm) {
+    const known = this.alarms.get(alarm.key);
+    if (alarm.state === "normal") this.alarms.delete(alarm.key);
+    else this.alarms.set(alarm.key, alarm);
+    this.draw();
+    const fresh = alarm.state === "unacknowledged" && known?.event !== alarm.event;
+    if (!fresh) return;
+    this.rows.get(alarm.key)?.row.classList.add("arrived");
+    if (alarm.announce) this.say(alarm);
+  }
+
+  say(alarm) {
+    write(byId("announcer"), t("alarms.new", { priority: t("priority." + alarm.priority), title: titleOf(alarm) }));
+  }
+
+  // Unacknowledged before the rest, what is set aside last; then by priority, then the newest.
+  sorted() {
+    const order = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? 0 : ASIDE.has(alarm.state) ? 2 : 1);
+    return [...this.alarms.values()].sort(
+      (a, b) => order(a) - order(b) || RANK[a.priority] - RANK[b.priority] || b.since - a.since || a.key.localeCompare(b.key),
+    );
+  }
+
+  draw() {
+    const focused = document.activeElement;
+    const focusedKey = this.body.contains(focused) ? focused.closest("tr").dataset.key : null;
+    for (const [key, { row }] of this.rows) {
+      if (this.alarms.has(key)) continue;
+      row.remove();
+      this.rows.delete(key);
+    }
+    this.sorted().forEach((alarm, place) => {
+      const entry = this.rows.get(alarm.key);
+      const row = entry && entry.alarm === alarm ? entry.row : this.row(alarm, entry?.row);
+      this.rows.set(alarm.key, { alarm, row });
+      if (this.body.children[place] !== row) this.body.insertBefore(row, this.body.children[place] ?? null);
+    });
+    if (focusedKey !== null && document.activeElement !== focused) {
+      const target = this.rows.get(focusedKey)?.row.querySelector("button") ?? this.body.querySelector("button") ?? byId("alarms");
+      target.focus({ preventScroll: true });
+    }
+    const unacknowledged = [...this.alarms.values()].filter((alarm) => UNACKNOWLEDGED.has(alarm.state)).length;
+    byId("alarm-table").hidden = this.alarms.size === 0;
+    byId("alarms-none").hidden = this.alarms.size > 0;
+    write(byId("count-unacknowledged"), String(unacknowledged));
+    write(byId("count-standing"), String(this.alarms.size));
+    this.calls.changed(this.alarms);
+  }
+
+  row(alarm, old) {
+    const row = element("tr", {
+      "data-key": alarm.key,
+      "data-priority": alarm.priority,
+      "data-active": String(alarm.active),
+      "data-unacknowledged": String(UNACKNOWLEDGED.has(alarm.state)),
+      "data-aside": String(ASIDE.has(alarm.state)),
+    });
+    row.append(this.markCell(alarm), this.stateCell(alarm), this.titleCell(alarm), this.valueCell(alarm));
+    row.append(this.sinceCell(alarm), this.doCell(alarm), this.actCell(alarm));
+    old?.replaceWith(row);
+    return row;
+  }
+
+  markCell(alarm) {
+    const kind = element("span", { class: "small" }, t("class." + alarm.signal_class));
+    const words = element("span", { class: "words" }, t("priority." + alarm.priority), kind);
+    return element("td", {}, element("div", { class: "mark" }, symbol(alarm.priority), words));
+  }
+
+  stateCell(alarm) {
+    const cell = element("td", {}, element("span", { class: "state" }, t("state." + alarm.state)));
+    const small = (text) => cell.append(element("span", { class: "small" }, text));
+    if (alarm.state === "shelved") {
+      if (alarm.shelved_by) small(t("alarms.by", { who: alarm.shelved_by }));
+      if (alarm.shelved_until) small(t("alarms.until", { time: minuteTime(alarm.shelved_until) }));
+    } else if (alarm.acknowledged_by && !UNACKNOWLEDGED.has(alarm.state)) {
+      small(`${t("alarms.by", { who: alarm.acknowledged_by })} ${minuteTime(alarm.acknowledged)}`);
+    }
+    if (alarm.note && !UNACKNOWLEDGED.has(alarm.state)) small(`“${alarm.note}”`);
+    return cell;
+  }
+
+  titleCell(alarm) {
+    const where = element("span", { class: "small" }, `${alarm.point || alarm.definition} · ${alarm.node}`);
+    return element("td", {}, element("span", { class: "title" }, titleOf(alarm)), where);
+  }
+
+  valueCell(alarm) {
+    const unit = this.calls.unitOf(alarm.node, alarm.point);
+    const cell = element("td", {});
+    if (alarm.value !== null) {
+      cell.append(element("span", { class: "reading" }, measured(alarm.value), " ", element("span", { class: "unit" }, unit)));
+    }
+    const quality = qualityText(alarm.quality);
+    if (quality) cell.append(element("span", { class: "small" }, quality));
+    cell.append(element("span", { class: "small" }, limitOf(alarm, unit)));
+    return cell;
+  }
+
+  sinceCell(alarm) {
+    const lasting = element("span", { class: "lasting" }, duration((now() - alarm.since) / 1000));
+    return element("td", {}, lasting, element("span", { class: "small" }, moment(alarm.since, now())));
+  }
+
+  doCell(alarm) {
+    const cell = element("td", {}, element("span", { class: "do" }, inLanguage(alarm.action, t("alarms.no_action"))));
+    const consequence = inLanguage(alarm.consequence);
+    if (consequence) cell.append(element("span", { class: "small consequence" }, `${t("alarms.consequence")} ${consequence}`));
+    if (alarm.response_time) {
+      cell.append(element("span", { class: "small" }, t("alarms.respond", { duration: duration(alarm.response_time) })));
+    }
+    return cell;
+  }
+
+  actCell(alarm) {
+    const action = actionOf(alarm);
+    if (!action) return element("td", {});
+    const name = `${t("alarms." + action)}: ${titleOf(alarm)}, ${alarm.point}`;
+    const button = element("button", { type: "button", "aria-label": name }, t("alarms." + action));
+    button.addEventListener("click", () => this.calls.act(alarm, action));
+    return element("td", {}, button);
+  }
+
+  tick() {
+    write(byId("clock"), clockTime(now()));
+    for (const { alarm, row } of this.rows.values()) {
+      write(row.querySelector(".lasting"), duration((now() - alarm.since) / 1000));
+    }
+  }
+}
+
+function limitOf(alarm, unit) {
+  const limit = alarm.limit === null ? "" : alarm.condition === "silence" ? duration(alarm.limit) : `${limitText(alarm.limit)} ${unit}`.trim();
+  return limit || alarm.condition === "bad_quality" ? t("limit." + alarm.condition, { limit }) : "";
+}

@@ -1,0 +1,76 @@
+// The dialog in which somebody answers for an alarm with their name. The browser remembers the name, not the note.
+
+import { titleOf } from "./alarms.js";
+import { byId } from "./dom.js";
+import { post } from "./server.js";
+import { reasonText, t } from "./words.js";
+
+const NAME = "muki-operator";
+
+function remembered() {
+  try {
+    return localStorage.getItem(NAME) ?? "";
+  } catch {
+    return ""; // storage is switched off
+  }
+}
+
+function remember(name) {
+  try {
+    localStorage.setItem(NAME, name);
+  } catch {
+    // it is asked again the next time
+  }
+}
+
+export class ActDialog {
+  // `done(alarm)` gets the alarm as the gateway answers.
+  constructor({ done }) {
+    this.done = done;
+    this.dialog = byId("dialog");
+    this.who = byId("dialog-who");
+    this.note = byId("dialog-note");
+    this.submit = byId("dialog-submit");
+    this.error = byId("dialog-error");
+    byId("dialog-cancel").addEventListener("click", () => this.dialog.close());
+    byId("dialog-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+  }
+
+  open(alarm, action) {
+    this.alarm = alarm;
+    this.action = action;
+    byId("dialog-title").textContent = t("dialog." + action);
+    byId("dialog-alarm").textContent = `${t("priority." + alarm.priority)} · ${titleOf(alarm)} · ${alarm.point} · ${alarm.node}`;
+    this.submit.textContent = t("alarms." + action);
+    this.submit.disabled = false;
+    this.error.textContent = "";
+    this.note.value = "";
+    this.who.value = remembered();
+    this.dialog.showModal();
+    (this.who.value ? this.note : this.who).focus();
+  }
+
+  async send() {
+    const who = this.who.value.trim();
+    if (!who) {
+      this.error.textContent = t("dialog.failed", { reason: t("reason.who_required") });
+      this.who.focus();
+      return;
+    }
+    const { alarm, action } = this;
+    remember(who);
+    this.submit.disabled = true;
+    this.error.textContent = "";
+    try {
+      const after = await post(`/alarms/${encodeURIComponent(alarm.key)}/${action}`, { who, note: this.note.value.trim() });
+      this.dialog.close();
+      this.done(after);
+    } catch (error) {
+      this.error.textContent = t("dialog.failed", { reason: reasonText(error.reason ?? String(error)) });
+      this.submit.disabled = false;
+    }
+  }
+}
