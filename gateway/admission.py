@@ -1,0 +1,209 @@
+"""Admission: which readings of a message are stored, with which time and quality. Pure; the clocks are passed in.
+
+The rules are those of the wire contract: skew is the windowed minimum of receive − send; beyond 2 s a reading is flagged, more than 5 minutes
+ahead it is quarantined, before the year 2000 it is refused.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from contract.messages import ReadingFrame, to_ns
+from contract.values import POINT, Level, Quality, uncertain
+from gateway.store import StoreFrame
+
+SECOND = 1_000_000_000
+SKEW_LIMIT_NS = 2 * SECOND
+AHEAD_LIMIT_NS = 300 * SECOND
+EARLIEST_NS = 946_684_800 * SECOND  # 2000-01-01T00:00:00Z: no device that could send this existed before
+WINDOW_NS = 60 * SECOND
+SAMPLES_TO_BELIEVE = 3  # a message may have waited for any time; only several in a row say that the clock is behind
+
+CLOCK_UNSURE = str(uncertain("clock_unsure"))
+OUT_OF_RANGE = str(uncertain("out_of_range"))
+UNDECLARED = str(uncertain("undeclared"))
+
+Limits = tuple[float, float]
+_UNLIMITED: Limits = (-math.inf, math.inf)
+_UNKNOWN: Limits = (math.inf, -math.inf)  # no value lies in it: one comparison finds unknown points and values out of range
+
+
+class Skew:
+    """One node's clock error: the smallest receive − send of the last minute, positive when the node's clock is behind.
+
+    The minimum, because a message can only take longer than the shortest way. A message that arrives before it was sent proves a clock
+    that is ahead at once; one that took long proves nothing until others agree, or a birth does, which is never resent.
+    """
+
+    def __init__(self) -> None:
+        self._window: deque[tuple[int, int]] = deque()  # (received, difference), differences ascending: the first is the minimum
+        self._recent: deque[int] = deque(maxlen=SAMPLES_TO_BELIEVE)
+        self._sure_until_ns = 0
+        self._applied_ns = 0
+
+    def add(self, *, sent_ns: int, received_ns: int, sure: bool = False) -> None:
+        difference = received_ns - sent_ns
+        while self._window and self._window[-1][1] >= difference:
+            self._window.pop()
+        self._window.append((received_ns, difference))
+        self._recent.append(received_ns)
+        if sure:
+            self._sure_until_ns = received_ns + WINDOW_NS
+
+    def at(self, now_ns: int) -> int:
+        """Nanoseconds to add to the node's times; 0 while nothing is known."""
+        while self._window and self._window[0][0] < now_ns - WINDOW_NS:
+            self._window.popleft()
+        if not self._window:
+            return 0
+        smallest = self._window[0][1]
+        believed = now_ns < self._sure_until_ns or (len(self._recent) == SAMPLES_TO_BELIEVE and self._recent[0] >= now_ns - WINDOW_NS)
+        return smallest if smallest < 0 or believed else 0
+
+    def shift(self, now_ns: int) -> int:
+        """The correction to apply: the skew, held still while it moves less than half a second, so that resent readings keep their time."""
+        skew = self.at(now_ns)
+        if abs(skew - self._applied_ns) > SECOND // 2:
+            self._applied_ns = skew
+        return self._applied_ns
+
+
+class Refusal(NamedTuple):
+    """A part that is not stored: ``where`` is its place in the payload."""
+
+    reason: str
+    where: str
+    detail: str
+
+
+class Admitted(NamedTuple):
+    """``shift_ns`` was added to every time. ``undeclared`` counts values of a node without a birth."""
+
+    frames: list[StoreFrame]
+    refusals: list[Refusal]
+    values: int
+    undeclared: int
+
+
+def admit(
+    node: str,
+    frames: Sequence[ReadingFrame],
+    *,
+    now_ns: int,
+    skew_ns: int,
+    shift_ns: int,
+    limits: Mapping[str, Limits] | None,
+) -> Admitted:
+    """What of a data message goes to the store.
+
+    ``skew_ns`` is the node's clock error and decides the flag; ``shift_ns`` is what is added to the times (0 unless the node itself says
+    that its clock is not synchronised). ``limits`` are the declared points, None for a node without a birth.
+    """
+    flag = CLOCK_UNSURE if abs(skew_ns) > SKEW_LIMIT_NS else None
+    kept: list[StoreFrame] = []
+    refusals: list[Refusal] = []
+    count = undeclared = 0
+    for index, frame in enumerate(frames):
+        time_ns = to_ns(frame.t) + shift_ns
+        if refusal := _time_refusal(time_ns, now_ns, index):
+            refusals.append(refusal)
+            continue
+        values, quality = _values(frame, limits, index, refusals)
+        if flag is not None:
+            for point in values:
+                if not quality.get(point, "").startswith("bad"):
+                    quality[point] = flag
+        if limits is None:
+            undeclared += len(values)
+        if values or quality:
+            kept.append(StoreFrame(node, time_ns, values, quality))
+            count += len(values)
+    return Admitted(kept, refusals, count, undeclared)
+
+
+def _time_refusal(time_ns: int, now_ns: int, index: int) -> Refusal | None:
+    where = f"$.frames[{index}].t"
+    if time_ns > now_ns + AHEAD_LIMIT_NS:
+        ahead = (time_ns - now_ns) / SECOND
+        limit = AHEAD_LIMIT_NS // SECOND
+        return Refusal("clock_ahead", where, f"{ahead:.0f} s ahead of the gateway's clock: at most {limit} s; set the node's clock")
+    if time_ns < EARLIEST_NS:
+        return Refusal("clock_behind", where, "before the year 2000: t is Unix time in milliseconds; set the node's clock")
+    return None
+
+
+def _values(
+    frame: ReadingFrame, limits: Mapping[str, Limits] | None, index: int, refusals: list[Refusal]
+) -> tuple[dict[str, float], dict[str, str]]:
+    values: dict[str, float] = {}
+    quality: dict[str, str] = {}
+    barred: set[str] = set()
+    for point, text in frame.q.items():
+        refusal = _quality_refusal(point, text, frame, index) or _point_refusal(point, limits, f"$.frames[{index}].q")
+        if refusal is not None:
+            refusals.append(refusal)
+            barred.add(point)
+        elif text != "good":
+            quality[point] = text
+    for point, value in frame.v.items():
+        if point in barred:
+            continue
+        low, high = (limits.get(point) or _UNKNOWN) if limits is not None else _UNLIMITED
+        if not low <= value <= high:
+            if low > high and (refusal := _point_refusal(point, limits, f"$.frames[{index}].v")):
+                refusals.append(refusal)
+                continue
+            quality.setdefault(point, OUT_OF_RANGE)
+        if limits is None:
+            if refusal := _point_refusal(point, None, f"$.frames[{index}].v"):
+                refusals.append(refusal)
+                continue
+            quality.setdefault(point, UNDECLARED)
+        values[point] = value
+    return values, quality
+
+
+def _quality_refusal(point: str, text: str, frame: ReadingFrame, index: int) -> Refusal | None:
+    where = f"$.frames[{index}].q[{point!r}]"
+    try:
+        quality = Quality.parse(text)
+    except ValueError as error:
+        return Refusal("wrong_shape", where, str(error))
+    if point not in frame.v and quality.level is not Level.BAD:
+        return Refusal("wrong_shape", where, f"{text!r} without a value: a point only in q was not read, write bad:reason")
+    return None
+
+
+def _point_refusal(point: str, limits: Mapping[str, Limits] | None, where: str) -> Refusal | None:
+    if limits is None:
+        if POINT.fullmatch(point):
+            return None
+        return Refusal("wrong_shape", where, f"point {point!r}: write asset/signal, for example pump-3/process/flow")
+    return None if point in limits else _unknown(point, where)
+
+
+def _unknown(point: str, where: str) -> Refusal:
+    return Refusal("unknown_point", f"{where}[{point!r}]", f"the node's birth declares no point {point!r}; declare it there first")
+
+
+class EventTime(NamedTuple):
+    """When an alarm event happened by the gateway's clock, with what quality, and whether that is history already."""
+
+    time_ns: int
+    quality: Quality
+    late: bool
+
+
+def time_event(time_ns: int, quality: Quality, *, now_ns: int, skew_ns: int, late_after: float) -> EventTime:
+    """Alarm events are never refused for a wrong clock: they are moved by the skew and flagged, and never lie in the future."""
+    if abs(skew_ns) > SKEW_LIMIT_NS:
+        time_ns += skew_ns
+        quality = _unsure(quality)
+    if time_ns > now_ns + SKEW_LIMIT_NS or time_ns < EARLIEST_NS:
+        time_ns, quality = now_ns, _unsure(quality)
+    return EventTime(time_ns, quality, now_ns - time_ns > late_after * SECOND)
+
+
+def _unsure(quality: Quality) -> Quality:
+    return quality if quality.level is Level.BAD else uncertain("clock_unsure")

@@ -1,0 +1,235 @@
+"""The annunciator: alarm events and births go to the journal in the order they came, and what changed goes to everyone who watches.
+
+It is a line of its own, so that alarms go on when the store of values is slow or gone.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+
+from contract.alarms import AlarmDefinition, AlarmEvent, State
+from contract.messages import Standing, encode
+from contract.topics import gateway_alarm_topic
+from gateway.alarms.journal import Journal
+from gateway.alarms.view import AlarmView
+from gateway.ledger import Entry, Ledger
+from gateway.live import LiveBus, LiveEvent
+from gateway.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+WAITING = 20_000  # beyond this an event is not taken: unacknowledged, it stays in its node's outbox
+BATCH = 100
+MAX_BACKOFF = 5.0
+
+
+class Happened(NamedTuple):
+    """An alarm event; ``entry`` is acknowledged when it is journaled, None for the gateway's own malfunctions."""
+
+    event: AlarmEvent
+    received_ns: int
+    late: bool
+    entry: Entry | None
+
+
+class Declared(NamedTuple):
+    """What a birth says about alarms; ``standing`` None changes only the definitions."""
+
+    node: str
+    definitions: Sequence[AlarmDefinition]
+    standing: Sequence[Standing] | None
+    now_ns: int
+
+
+class Tick(NamedTuple):
+    """Shelving may have run out."""
+
+    now_ns: int
+
+
+Job = Happened | Declared | Tick
+
+
+class Outcome(NamedTuple):
+    """``changed``: views with whether they are news. ``settled``: what may be acknowledged. ``failed``: the job nobody can ever journal."""
+
+    done: int
+    changed: list[tuple[AlarmView, bool]]
+    settled: list[Entry]
+    duplicates: int
+    failed: tuple[Job, str] | None
+    retry: str | None
+
+
+class Annunciator:
+    """Everything here is called on the event loop and never blocks; the journal is written in a worker thread by ``run``."""
+
+    def __init__(
+        self,
+        site: str,
+        journal: Journal,
+        ledger: Ledger,
+        bus: LiveBus,
+        metrics: Metrics,
+        *,
+        publish: Callable[[str, bytes], None],
+        acknowledge: Callable[[Entry], None],
+        unjournalable: Callable[[AlarmEvent, Entry | None, str], None],
+    ) -> None:
+        """``publish`` sends a retained message; ``unjournalable`` hears of an event that the database refuses for what it is."""
+        self._site = site
+        self._journal = journal
+        self._ledger = ledger
+        self._bus = bus
+        self._metrics = metrics
+        self._publish = publish
+        self._acknowledge = acknowledge
+        self._unjournalable = unjournalable
+        self._jobs: deque[Job] = deque()
+        self._held: set[tuple[str, str, int]] = set()
+        self._standing: dict[str, AlarmView] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def load(self) -> list[AlarmView]:
+        """Reads what stands. Blocks: called once, before the loop has anything to do."""
+        views = self._journal.standing()
+        self._standing = {view.key: view for view in views}
+        self._metrics.alarms_standing.set(len(views))
+        return views
+
+    def happened(self, event: AlarmEvent, *, received_ns: int, late: bool, entry: Entry | None) -> bool:
+        """Takes an event for the journal; False when the line is full, then the node sends it again."""
+        if len(self._jobs) >= WAITING and entry is not None:
+            return False
+        if entry is not None:
+            self._held.add(entry[:3])
+        self._put(Happened(event, received_ns, late, entry))
+        return True
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this message is on its way to the journal already."""
+        return entry[:3] in self._held
+
+    def declared(self, node: str, definitions: Sequence[AlarmDefinition], standing: Sequence[Standing] | None, *, now_ns: int) -> None:
+        self._put(Declared(node, definitions, standing, now_ns))
+
+    def tick(self, now_ns: int) -> None:
+        """Ends shelving that ran out; call it every second or so."""
+        if not any(isinstance(job, Tick) for job in self._jobs):
+            self._put(Tick(now_ns))
+
+    def announce(self, view: AlarmView, *, news: bool = False) -> None:
+        """Tells the live bus and the retained topic where an alarm stands. ``news``: sound and notify."""
+        topic = gateway_alarm_topic(self._site, view.key)
+        if view.state is State.NORMAL:
+            self._standing.pop(view.key, None)
+            self._publish(topic, b"")
+        else:
+            self._standing[view.key] = view
+            self._publish(topic, encode(view.gateway_alarm()))
+        self._metrics.alarms_standing.set(len(self._standing))
+        self._bus.publish(LiveEvent("alarm", {**view.to_json(), "announce": news}))
+
+    def republish(self) -> None:
+        """Puts every standing alarm on its retained topic again: the broker may have forgotten, or never known."""
+        for view in self._standing.values():
+            self._publish(gateway_alarm_topic(self._site, view.key), encode(view.gateway_alarm()))
+
+    def found_retained(self, key: str) -> None:
+        """The broker keeps this alarm; if it is normal by now, the retained message is cleared."""
+        if key not in self._standing:
+            self._publish(gateway_alarm_topic(self._site, key), b"")
+
+    def _put(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._metrics.alarm_queue.set(len(self._jobs))
+        self._idle.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        backoff = 0.1
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._jobs:
+                outcome = await asyncio.to_thread(self._work, [self._jobs[index] for index in range(min(BATCH, len(self._jobs)))])
+                self._conclude(outcome)
+                if outcome.retry is None:
+                    backoff = 0.1
+                    continue
+                self._metrics.journal_errors.inc()
+                log.error("the alarm journal cannot be written: %s; trying again in %.1f s", outcome.retry, backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
+            self._idle.set()
+
+    def _work(self, jobs: list[Job]) -> Outcome:
+        """Journals the jobs in order until one fails; what is journaled is committed to the ledger."""
+        changed: list[tuple[AlarmView, bool]] = []
+        settled: list[Entry] = []
+        duplicates = done = 0
+        failed: tuple[Job, str] | None = None
+        retry: str | None = None
+        for job in jobs:
+            try:
+                if isinstance(job, Happened):
+                    recorded = self._journal.record(job.event, received_ns=job.received_ns, late=job.late)
+                    duplicates += recorded.duplicate
+                    if recorded.view is not None:
+                        changed.append((recorded.view, recorded.announce))
+                    if job.entry is not None:
+                        settled.append(job.entry)
+                elif isinstance(job, Declared):
+                    self._journal.declare(job.node, job.definitions)
+                    if job.standing is not None:
+                        changed += [(view, False) for view in self._journal.reconcile(job.node, job.standing, now_ns=job.now_ns)]
+                else:
+                    changed += [(view, view.now.active) for view in self._journal.expire_shelved(now_ns=job.now_ns)]
+            except Exception as error:
+                if _may_pass(error):
+                    retry = str(error)
+                else:
+                    log.exception("%r cannot be journaled", job)
+                    failed = (job, str(error))
+                break
+            done += 1
+        try:
+            self._ledger.commit(settled)
+        except SQLAlchemyError as error:
+            # Journaled but not in the ledger: the nodes send these again, and the journal knows their ids.
+            settled, retry = [], str(error)
+        return Outcome(done, changed, settled, duplicates, failed, retry)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        for _ in range(outcome.done):
+            self._release(self._jobs.popleft())
+        if outcome.failed is not None:
+            job = self._jobs.popleft()
+            self._release(job)
+            if isinstance(job, Happened):
+                self._unjournalable(job.event, job.entry, outcome.failed[1])
+        self._metrics.duplicates.inc(outcome.duplicates)
+        self._metrics.alarm_queue.set(len(self._jobs))
+        for entry in outcome.settled:
+            self._acknowledge(entry)
+        for view, news in outcome.changed:
+            self.announce(view, news=news)
+
+    def _release(self, job: Job) -> None:
+        if isinstance(job, Happened) and job.entry is not None:
+            self._held.discard(job.entry[:3])
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same write may succeed later: the database is locked, full or gone, as opposed to a row that it will never take."""
+    return isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError | ProgrammingError)

@@ -1,0 +1,221 @@
+"""The gateway put together: its rooms wired to each other, started, watched, and stopped without losing what they hold."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from contract.alarms import AlarmDefinition, AlarmEvent
+from contract.topics import node_topic
+from gateway.alarms.journal import Journal
+from gateway.annunciator import Annunciator
+from gateway.batcher import WAITING_VALUES, Batcher
+from gateway.config import GatewayConfig
+from gateway.database import open_database
+from gateway.ingest import Ingest
+from gateway.ledger import Entry, Ledger
+from gateway.live import LiveBus, LiveEvent
+from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
+from gateway.metrics import Metrics
+from gateway.nodes import Change, Nodes, Status
+from gateway.opening import open_parts
+from gateway.rejects import Refused, Rejects
+from gateway.services import Services
+from gateway.session import Incoming, Session
+from gateway.store import StoreFrame, TimeSeriesStore
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0  # seconds between looks at who is silent
+SAVE_EVERY = 30.0  # seconds between saves of when each node was last seen
+DEAF_AFTER = 3.0  # seconds without the broker that are no alarm yet
+STOP_SECONDS = 1.2  # for what is in the queues when the gateway is told to stop
+
+
+class Gateway:
+    """``async with Gateway(config) as gateway`` runs it: leaving the block stops it, committing what is in its queues first."""
+
+    def __init__(self, config: GatewayConfig, *, store: TimeSeriesStore | None = None, waiting_values: int = WAITING_VALUES) -> None:
+        """Opens the database and, unless one is given, the store. Raises CannotStart."""
+        if store is None:
+            engine, store = open_parts(config)
+        else:
+            config.data_dir.mkdir(parents=True, exist_ok=True)
+            engine = open_database(config.database_url)
+        metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
+        nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
+        self._silence = silence(config.silence_after)
+        self._deaf_since: float | None = time.monotonic()
+        self.session = Session(config.broker, config.site, handle=self._handle, connected=self._connected)
+        acknowledge = self.session.acknowledge
+        self.rejects = Rejects(engine, ledger, metrics, site=config.site, publish=self.session.publish, acknowledge=acknowledge)
+        annunciator = Annunciator(
+            config.site,
+            journal,
+            ledger,
+            bus,
+            metrics,
+            publish=self._retain,
+            acknowledge=acknowledge,
+            unjournalable=self._unjournalable,
+        )
+        self.batcher = Batcher(
+            store,
+            ledger,
+            metrics,
+            commit_every=config.commit_every,
+            dead_letters=config.data_dir / "dead-letters.jsonl",
+            acknowledge=acknowledge,
+            refused=self._store_refused,
+            store_up=lambda up: self._malfunction(GATEWAY_NODE, STORE_DOWN, active=not up),
+            waiting_values=waiting_values,
+        )
+        self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects)
+        self.ingest = Ingest(
+            config.site,
+            nodes=nodes,
+            ledger=ledger,
+            batcher=self.batcher,
+            annunciator=annunciator,
+            rejects=self.rejects,
+            bus=bus,
+            metrics=metrics,
+            silence_after=config.silence_after,
+            late_after=config.late_after,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._active: set[tuple[str, str]] = set()
+
+    async def __aenter__(self) -> "Gateway":
+        annunciator = self.services.annunciator
+        for view in await asyncio.to_thread(annunciator.load):
+            if view.now.active:
+                self._active.add((view.node, view.definition.id))
+        annunciator.declared(GATEWAY_NODE, OF_THE_GATEWAY, None, now_ns=time.time_ns())
+        self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
+        self.services.nodes.resume(time.time_ns())
+        rooms = {
+            "mqtt": self.session.run(),
+            "batcher": self.batcher.run(),
+            "annunciator": annunciator.run(),
+            "rejects": self.rejects.run(),
+            "liveness": self._watch(),
+        }
+        self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.ingest.closed = True
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await asyncio.gather(self.batcher.drained(), self.services.annunciator.drained(), self.rejects.drained())
+                await self.session.drained(0.5)
+        except TimeoutError:
+            log.warning("stopped before everything was committed: the nodes send the rest again")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with contextlib.suppress(SQLAlchemyError):
+            self.services.nodes.save(view.node for view in self.services.nodes.views(time.time_ns()))
+        self.services.store.close()
+        self.services.engine.dispose()
+
+    async def wait(self) -> None:
+        """Returns never: raises when a room of the gateway has failed."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError(f"ended without being asked to: {', '.join(task.get_name() for task in done)}")
+
+    def _handle(self, incoming: Incoming) -> None:
+        self.ingest.handle(incoming)
+
+    def _retain(self, topic: str, payload: bytes) -> None:
+        if self.session.up:  # while it is not, everything is published again when it is
+            self.session.publish(topic, payload, retain=True)
+
+    def _connected(self, up: bool) -> None:
+        self.services.metrics.broker_connected.set(up)
+        if up:
+            self.services.nodes.resume(time.time_ns())
+            self.services.annunciator.republish()
+            self._malfunction(GATEWAY_NODE, BROKER_LOST, active=False)
+        self._deaf_since = None if up else time.monotonic()
+
+    def _malfunction(self, node: str, definition: AlarmDefinition, *, active: bool) -> None:
+        """Raises or clears, once."""
+        key = (node, definition.id)
+        if active == (key in self._active):
+            return
+        (self._active.add if active else self._active.discard)(key)
+        now_ns = time.time_ns()
+        what = event(node, definition, active=active, now_ns=now_ns)
+        self.services.annunciator.happened(what, received_ns=now_ns, late=False, entry=None)
+
+    def _store_refused(self, frames: Sequence[StoreFrame], reason: str) -> None:
+        for node in {frame.node for frame in frames}:
+            self._refuse(node, "data", "store_refused", f"{reason}; kept in dead-letters.jsonl", None)
+
+    def _unjournalable(self, what: AlarmEvent, entry: Entry | None, reason: str) -> None:
+        if entry is not None:
+            self._refuse(what.node, "alarm", "journal_refused", f"event {what.id}: {reason}", entry)
+
+    def _refuse(self, node: str, kind: str, reason: str, detail: str, entry: Entry | None) -> None:
+        boot, seq = (entry.boot, entry.seq) if entry is not None else (None, None)
+        topic = node_topic(self.services.config.site, node, kind)
+        self.rejects.refuse(Refused(node, topic, reason, "", detail, time.time_ns(), b"", boot, seq, whole=entry is not None))
+
+    async def _watch(self) -> None:
+        """Looks at who is silent, ends shelving, saves the registry."""
+        saved = time.monotonic()
+        while True:
+            await asyncio.sleep(min(LOOK_EVERY, self.services.config.silence_after / 4))
+            now_ns = time.time_ns()
+            self.services.annunciator.tick(now_ns)
+            if self._deaf_since is None:  # a gateway that hears nobody cannot say who is silent
+                self._look(now_ns)
+            elif time.monotonic() - self._deaf_since > DEAF_AFTER:
+                self._malfunction(GATEWAY_NODE, BROKER_LOST, active=True)
+            names, self.ingest.touched = self.ingest.touched, set()
+            retired, self.ingest.retired = self.ingest.retired, set()
+            if time.monotonic() - saved > SAVE_EVERY:
+                names |= {view.node for view in self.services.nodes.views(now_ns)}
+                saved = time.monotonic()
+            try:
+                await asyncio.to_thread(self._save, names, retired)
+            except SQLAlchemyError as error:
+                log.warning("the registry of nodes cannot be saved now: %s", error)
+                self.ingest.touched |= names
+                self.ingest.retired |= retired
+
+    def _save(self, names: set[str], retired: set[str]) -> None:
+        self.services.nodes.save(names)
+        for name in retired:
+            self.services.nodes.erase(name)
+
+    def _look(self, now_ns: int) -> None:
+        nodes = self.services.nodes
+        for change in nodes.look(now_ns):
+            self._tell(change)
+        for name in self.ingest.retired:
+            self._malfunction(name, self._silence, active=False)
+            self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
+        self.services.metrics.nodes_online.set(sum(view.status is Status.ONLINE for view in nodes.views(now_ns)))
+
+    def _tell(self, change: Change) -> None:
+        view = change.view
+        self.services.bus.publish(LiveEvent("node", view.to_json()))
+        if view.status is Status.UNKNOWN:
+            return
+        gone = view.status in {Status.OFFLINE, Status.SILENT}
+        if gone and self.services.nodes.birth(view.node) is None:
+            self.services.annunciator.declared(view.node, [self._silence], None, now_ns=time.time_ns())
+        self._malfunction(view.node, self._silence, active=gone)
+        self.ingest.touched.add(view.node)

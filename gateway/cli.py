@@ -1,0 +1,72 @@
+"""`muki gateway`: run it, check its configuration, or run a small broker beside it."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from contract.documents import DocumentError
+
+
+@click.group()
+def main() -> None:
+    """Broker to history, alarms and the operator's page."""
+
+
+def _log(verbose: bool) -> None:
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=form)
+    logging.getLogger("transitions").setLevel(logging.WARNING)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--verbose", is_flag=True, help="Log more.")
+def run(config: Path, verbose: bool) -> None:
+    """Run the gateway that the file CONFIG describes."""
+    from gateway.opening import CannotStart, check
+    from gateway.server import run as run_gateway
+
+    _log(verbose)
+    try:
+        asyncio.run(run_gateway(check(config)))
+    except (DocumentError, CannotStart) as error:
+        raise click.ClickException(str(error)) from None
+    except BaseExceptionGroup as group:
+        cannot, others = group.split(CannotStart)
+        if others is None and cannot is not None:
+            raise click.ClickException(str(cannot.exceptions[0])) from None
+        raise
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def check(config: Path) -> None:
+    """Check the file CONFIG without starting anything."""
+    from gateway.opening import check as check_file
+
+    try:
+        checked = check_file(config)
+    except DocumentError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"{config}: correct; site {checked.site}, store {checked.store.type}, page on http://{checked.http.host}:{checked.http.port}"
+    )
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; anyone who reaches it may publish.")
+@click.option("--port", default=1883, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--data-dir", type=click.Path(path_type=Path), default=None, help="Where retained messages outlive a restart.")
+@click.option("--verbose", is_flag=True, help="Log more.")
+def broker(host: str, port: int, data_dir: Path | None, verbose: bool) -> None:
+    """Run the embedded broker: for trials and demonstrations; a site runs Mosquitto."""
+    from gateway.broker import CannotListen
+    from gateway.broker import run as run_broker
+
+    _log(verbose)
+    try:
+        asyncio.run(run_broker(host, port, data_dir))
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,113 @@
+"""The gateway's configuration: one YAML file, unknown keys refused, every error with file and line."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from contract.documents import Document, DocumentError
+from contract.values import check_identifier
+
+
+def _identifier(text: str) -> str:
+    return check_identifier(text, "site")
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{text!r} is no IANA time zone; write one like America/Lima or America/Santiago") from None
+    return text
+
+
+def _database(text: str) -> str:
+    try:
+        make_url(text)
+    except ArgumentError:
+        raise ValueError("write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME") from None
+    return text
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=timedelta(days=1).total_seconds())]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerConfig(_Strict):
+    """Where the MQTT broker is. ``password_file`` holds the password alone on its first line; ``tls_ca`` turns TLS on."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    username: str | None = None
+    password_file: Path | None = None
+    tls_ca: Path | None = None
+    keepalive: Annotated[int, Field(ge=5, le=600)] = 30
+
+    def password(self) -> str | None:
+        """The first line of the password file. Raises OSError when it cannot be read."""
+        if self.password_file is None:
+            return None
+        lines = self.password_file.read_text("utf-8").splitlines()
+        return lines[0].strip() if lines else ""
+
+
+class StoreConfig(BaseModel):
+    """Which time-series store; the other keys are that store's own settings, which it checks itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str = "duckdb"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class HttpConfig(_Strict):
+    """Where the operators' page and the API listen."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class GatewayConfig(_Strict):
+    """Everything a gateway is told. Times in seconds; relative paths are relative to the file."""
+
+    site: Annotated[str, AfterValidator(_identifier)]
+    data_dir: Path
+    broker: BrokerConfig = BrokerConfig()
+    store: StoreConfig = StoreConfig()
+    database: Annotated[str | None, AfterValidator(lambda text: text if text is None else _database(text))] = None
+    http: HttpConfig = HttpConfig()
+    language: Literal["es", "en"] = "es"
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "America/Lima"
+    commit_every: Seconds = 0.25  # the oldest value waits at most this long before it is committed
+    silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
+    late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data_dir / 'journal.db'}"
+
+
+def load(path: Path) -> GatewayConfig:
+    """The configuration in a file. Raises DocumentError, one line for each problem: ``file:line: key: what is wrong``."""
+    return read(Document(path))
+
+
+def read(document: Document) -> GatewayConfig:
+    """The same for a document that is open already."""
+    config = document.check(GatewayConfig)
+    folder = document.path.resolve().parent
+    update = {name: folder / file for name in ("password_file", "tls_ca") if (file := getattr(config.broker, name)) is not None}
+    missing = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
+    if missing:
+        raise DocumentError(missing)
+    return config.model_copy(update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir})

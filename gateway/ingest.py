@@ -1,0 +1,304 @@
+"""Ingest: each message from the broker is decoded, judged and handed on: readings to the batcher, alarms and births to the annunciator."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from contract.alarms import AlarmEvent
+from contract.messages import (
+    BY_KIND,
+    Alarm,
+    Birth,
+    ContractError,
+    Data,
+    NodeState,
+    decode,
+    event_from_wire,
+    inflate,
+    to_ms,
+    to_ns,
+)
+from contract.topics import GATEWAY, ROOT, VERSION, Topic, parse
+from gateway.admission import Refusal, Skew, admit, time_event
+from gateway.annunciator import Annunciator
+from gateway.batcher import Batcher
+from gateway.ledger import Entry, Ledger
+from gateway.live import LiveBus, LiveEvent
+from gateway.malfunctions import silence
+from gateway.metrics import Metrics
+from gateway.nodes import Nodes
+from gateway.rejects import Refused, Rejects
+from gateway.session import Incoming
+from gateway.store import StoreFrame
+
+log = logging.getLogger(__name__)
+
+KNOWN_TOPICS = 50_000
+SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the rest is told as a number
+_FROM_US = frozenset({"ack", "cmd"})
+_PASSED_OVER = frozenset({"evidence", "result"})
+_NUMBERED = frozenset({"data", "alarm"})
+
+
+class _Numbered(msgspec.Struct):
+    """What must be readable of a refused message, so that its node can be told to stop sending it."""
+
+    boot: str = ""
+    seq: int = 0
+
+
+class Origin(NamedTuple):
+    """Whose message it is, for whoever refuses a part of it."""
+
+    topic: Topic
+    incoming: Incoming
+    boot: str | None = None
+    seq: int | None = None
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+_BOOT = re.compile(rb'"boot"\s*:\s*"([0-9A-Za-z-]{1,64})"')
+_SEQ = re.compile(rb'"seq"\s*:\s*([1-9][0-9]{0,15})\b')
+
+
+def numbered(payload: bytes) -> tuple[str, int] | None:
+    """The boot and seq of a message that cannot be read as a whole; None where they cannot be read either.
+
+    A payload that is no JSON to its end may still begin with both.
+    """
+    with contextlib.suppress(ContractError):
+        payload = inflate(payload)
+    try:
+        found = _numbered.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        boot, seq = _BOOT.search(payload[:65536]), _SEQ.search(payload[:65536])
+        return (boot[1].decode(), int(seq[1])) if boot and seq else None
+    valid = _BOOT.fullmatch(b'"boot":"%s"' % found.boot.encode()) is not None and 0 < found.seq < 1 << 53
+    return (found.boot, found.seq) if valid else None
+
+
+class Ingest:
+    """``handle`` runs on the event loop for every message, in order, and never blocks."""
+
+    def __init__(
+        self,
+        site: str,
+        *,
+        nodes: Nodes,
+        ledger: Ledger,
+        batcher: Batcher,
+        annunciator: Annunciator,
+        rejects: Rejects,
+        bus: LiveBus,
+        metrics: Metrics,
+        silence_after: float,
+        late_after: float,
+    ) -> None:
+        self._nodes = nodes
+        self._ledger = ledger
+        self._batcher = batcher
+        self._annunciator = annunciator
+        self._rejects = rejects
+        self._bus = bus
+        self._metrics = metrics
+        self._late_after = late_after
+        self._silence = silence(silence_after)
+        self._own = f"{ROOT}/{VERSION}/{site}/{GATEWAY}/"
+        self._own_alarms = f"{self._own}alarms/"
+        self._gateway_part = f"/{site}/{GATEWAY}/"
+        self._topics: dict[str, Topic] = {}
+        self._skews: dict[str, Skew] = {}
+        self._newest: dict[str, int] = {}
+        self.touched: set[str] = set()  # nodes whose registry entry changed and wants saving
+        self.retired: set[str] = set()  # nodes whose retained birth was cleared
+        self.closed = False  # a gateway that is stopping takes nothing more: what it leaves is sent again to the next one
+
+    def handle(self, incoming: Incoming) -> None:
+        if self.closed:
+            return
+        topic = self._topics.get(incoming.topic) or self._parse(incoming)
+        if topic is None or topic.kind in _FROM_US:
+            return
+        if topic.version != VERSION:
+            detail = f"the topic says contract {topic.version}: this gateway speaks {VERSION}"
+            self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
+            return
+        self._metrics.messages.labels(topic.kind).inc()
+        if topic.kind in _PASSED_OVER:
+            return
+        if not incoming.payload and topic.kind not in _NUMBERED:
+            self._cleared(topic)
+            return
+        try:
+            message = decode(incoming.payload, BY_KIND[topic.kind])
+        except ContractError as error:
+            found = numbered(incoming.payload) if topic.kind in _NUMBERED else None
+            origin = Origin(topic, incoming, *(found or (None, None)))
+            self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+            return
+        if isinstance(message, Data):
+            self._data(topic, incoming, message)
+        elif isinstance(message, Alarm):
+            self._alarm(topic, incoming, message)
+        elif isinstance(message, Birth):
+            self._birth(topic, incoming, message)
+        elif isinstance(message, NodeState):
+            self._nodes.stated(topic.node, message, now_ns=incoming.received_ns, retained=incoming.retained)
+            self.touched.add(topic.node)
+
+    def _parse(self, incoming: Incoming) -> Topic | None:
+        if incoming.topic.startswith(self._own_alarms):
+            if incoming.retained and incoming.payload:
+                self._annunciator.found_retained(incoming.topic.removeprefix(self._own_alarms))
+            return None
+        if self._gateway_part in incoming.topic:
+            return None
+        try:
+            topic = parse(incoming.topic)
+        except ValueError as error:
+            if incoming.payload:
+                nobody = Topic(VERSION, "", "", "")
+                self._refuse(Origin(nobody, incoming), Refusal("wrong_topic", "topic", str(error)), whole=True)
+            return None
+        if len(self._topics) < KNOWN_TOPICS and topic.kind not in _PASSED_OVER:
+            self._topics[incoming.topic] = topic
+        return topic
+
+    def _data(self, topic: Topic, incoming: Incoming, message: Data) -> None:
+        node, now_ns = topic.node, incoming.received_ns
+        entry = Entry(node, message.boot, message.seq)
+        self._heard(topic, incoming, message.sent)
+        if self._duplicate(entry) or self._batcher.holds(entry):
+            self._metrics.duplicates.inc()
+            return
+        skew = self._skews[node]
+        skew_ns = skew.at(now_ns)
+        shift_ns = skew.shift(now_ns) if self._nodes.clock_synchronised(node) is False else 0
+        limits = self._nodes.limits(node)
+        admitted = admit(node, message.frames, now_ns=now_ns, skew_ns=skew_ns, shift_ns=shift_ns, limits=limits)
+        if not self._batcher.offer(Entry(*entry[:3], shift_ns), admitted.frames, admitted.values):
+            self._metrics.dropped.inc()
+            return
+        self._metrics.undeclared.inc(admitted.undeclared)
+        self._refuse_parts(Origin(topic, incoming, message.boot, message.seq), admitted.refusals)
+        self._show(node, admitted.frames)
+
+    def _alarm(self, topic: Topic, incoming: Incoming, message: Alarm) -> None:
+        node, now_ns = topic.node, incoming.received_ns
+        entry = Entry(node, message.boot, message.seq)
+        self._heard(topic, incoming, message.sent)
+        if self._duplicate(entry) or self._annunciator.holds(entry):
+            self._metrics.duplicates.inc()
+            return
+        origin = Origin(topic, incoming, message.boot, message.seq)
+        try:
+            event = event_from_wire(node, message.event)
+        except ContractError as error:
+            self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+            return
+        if event.definition == self._silence.id:
+            detail = f"{event.definition!r} is the gateway's own alarm about this node; give yours another id"
+            self._refuse(origin, Refusal("reserved_id", "$.event.definition", detail), whole=True)
+            return
+        when = time_event(event.time_ns, event.quality, now_ns=now_ns, skew_ns=self._skews[node].at(now_ns), late_after=self._late_after)
+        moved = AlarmEvent(
+            event.id, event.definition, node, event.point, when.time_ns, event.transition, event.value, when.quality, event.evidence
+        )
+        shifted = Entry(*entry[:3], when.time_ns - event.time_ns)
+        if not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
+            self._metrics.dropped.inc()
+
+    def _birth(self, topic: Topic, incoming: Incoming, birth: Birth) -> None:
+        node, now_ns = topic.node, incoming.received_ns
+        self._nodes.born(node, birth, now_ns=now_ns, retained=incoming.retained)
+        if not incoming.retained:
+            self._skew(node).add(sent_ns=to_ns(birth.sent), received_ns=now_ns, sure=True)
+        self.touched.add(node)
+        self.retired.discard(node)
+        definitions = [definition for definition in birth.alarms if definition.id != self._silence.id]
+        if len(definitions) != len(birth.alarms):
+            detail = f"{self._silence.id!r} is the gateway's own alarm about this node; give yours another id"
+            self._refuse(Origin(topic, incoming, birth.boot), Refusal("reserved_id", "$.alarms", detail), whole=False)
+        standing = [one for one in birth.standing if one.definition != self._silence.id]
+        self._annunciator.declared(node, [*definitions, self._silence], standing, now_ns=now_ns)
+
+    def _cleared(self, topic: Topic) -> None:
+        """Somebody removed a retained message: a node whose birth is removed is retired."""
+        if topic.kind == "birth" and self._nodes.forget(topic.node):
+            self.retired.add(topic.node)
+            self.touched.discard(topic.node)
+            self._skews.pop(topic.node, None)
+            self._newest.pop(topic.node, None)
+
+    def _heard(self, topic: Topic, incoming: Incoming, sent: float | None) -> None:
+        skew = self._skew(topic.node)
+        if incoming.retained:
+            return
+        self._nodes.seen(topic.node, incoming.received_ns)
+        if sent is not None:
+            skew.add(sent_ns=to_ns(sent), received_ns=incoming.received_ns)
+            self._nodes.measured(topic.node, skew.at(incoming.received_ns) / 1e6)
+
+    def _skew(self, node: str) -> Skew:
+        skew = self._skews.get(node)
+        if skew is None:
+            skew = self._skews[node] = Skew()
+        return skew
+
+    def _duplicate(self, entry: Entry) -> bool:
+        """A message that is committed is acknowledged again at once: its acknowledgement was lost."""
+        if self._ledger.known(entry.node, entry.boot, entry.seq):
+            self._rejects.acknowledge(entry)
+            return True
+        return False
+
+    def _refuse_parts(self, origin: Origin, refusals: Sequence[Refusal]) -> None:
+        for refusal in refusals[:SAID_PER_MESSAGE]:
+            self._refuse(origin, refusal, whole=False)
+        if (more := len(refusals) - SAID_PER_MESSAGE) > 0:
+            self._refuse(origin, Refusal(refusals[-1].reason, "$.frames", f"and {more} more parts of this message"), whole=False)
+
+    def _refuse(self, origin: Origin, refusal: Refusal, *, whole: bool) -> None:
+        topic, incoming, boot, seq = origin
+        node = topic.node
+        if whole and boot is not None and seq is not None and self._ledger.known(node, boot, seq):
+            self._metrics.duplicates.inc()
+            self._rejects.acknowledge(Entry(node, boot, seq))
+            return
+        self._rejects.refuse(
+            Refused(
+                node,
+                incoming.topic,
+                refusal.reason,
+                refusal.where,
+                refusal.detail,
+                incoming.received_ns,
+                incoming.payload,
+                boot,
+                seq,
+                whole and topic.version == VERSION,
+            )
+        )
+
+    def _show(self, node: str, frames: Sequence[StoreFrame]) -> None:
+        """The newest values, to whoever watches; history that arrives behind is not shown as live."""
+        if not self._bus.watchers or not frames:
+            return
+        newest = max(frame.time_ns for frame in frames)
+        if newest < self._newest.get(node, 0):
+            return
+        self._newest[node] = newest
+        values: dict[str, float] = {}
+        quality: dict[str, str] = {}
+        for frame in sorted(frames, key=lambda frame: frame.time_ns):
+            for point in frame.values:
+                quality.pop(point, None)
+            for point in frame.quality.keys() - frame.values.keys():
+                values.pop(point, None)
+            values.update(frame.values)
+            quality.update(frame.quality)
+        self._bus.publish(LiveEvent("readings", {"node": node, "time": to_ms(newest), "values": values, "quality": quality}))

@@ -1,0 +1,62 @@
+"""Opens what a gateway stands on: its configuration, its SQL database, its store; each failure says what would be right."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from contract.documents import Document, DocumentError
+from gateway.config import GatewayConfig, read
+from gateway.database import open_database
+from gateway.store import StoreUnavailable, TimeSeriesStore
+from gateway.store.opening import open_store, store_class
+
+
+class CannotStart(Exception):
+    """The gateway cannot open what it needs; the text says what and what would be right."""
+
+
+def open_parts(config: GatewayConfig) -> tuple[Engine, TimeSeriesStore]:
+    """The database and the store. Raises CannotStart."""
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        engine = open_database(config.database_url)
+    except (OSError, ValueError, SQLAlchemyError) as error:
+        raise CannotStart(f"database {config.database_url}: {error}") from error
+    try:
+        return engine, open_store(config.store.type, store_settings(config))
+    except (OSError, ValueError, StoreUnavailable) as error:
+        engine.dispose()
+        raise CannotStart(f"store {config.store.type}: {error}") from error
+
+
+def store_settings(config: GatewayConfig) -> dict[str, Any]:
+    """The settings of the store; a store that keeps a file has it in the data folder unless told otherwise."""
+    settings = config.store.settings
+    if "path" in store_class(config.store.type).Settings.model_fields:
+        settings["path"] = config.data_dir / settings.get("path", f"history.{config.store.type}")
+    return settings
+
+
+def check(path: Path) -> GatewayConfig:
+    """The configuration in a file, the store's own settings included; nothing is opened. Raises DocumentError."""
+    document = Document(path)
+    config = read(document)
+    try:
+        settings = store_settings(config)
+        store_class(config.store.type).Settings.model_validate(settings)
+    except ValidationError as errors:
+        problems = [(error["loc"], error["type"], error["msg"]) for error in errors.errors(include_url=False)]
+        raise DocumentError(
+            [
+                document.problem(
+                    ("store", *place), "unknown key; remove it" if kind == "extra_forbidden" else text.removeprefix("Value error, ")
+                )
+                for place, kind, text in problems
+            ]
+        ) from None
+    except ValueError as error:
+        raise DocumentError([document.problem(("store", "type"), str(error))]) from None
+    return config

@@ -1,0 +1,39 @@
+"""What the gateway's rooms share once it runs; the API gets exactly this."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from gateway.config import GatewayConfig
+from gateway.ledger import Ledger
+from gateway.live import LiveBus
+from gateway.metrics import Metrics
+from gateway.nodes import Nodes
+from gateway.store import TimeSeriesStore
+
+if TYPE_CHECKING:
+    from gateway.alarms.journal import Journal
+    from gateway.annunciator import Annunciator
+    from gateway.rejects import Rejects
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a running gateway.
+
+    ``store``, ``ledger``, ``journal`` and ``rejects.recent`` block: call them in a worker thread. ``nodes``, ``bus`` and ``annunciator``
+    belong to the event loop and never block. Whoever changes an alarm (``journal.act``) hands the view to ``annunciator.announce(view)`` on
+    the event loop: that tells the live bus and the retained alarm topic.
+    """
+
+    config: GatewayConfig
+    engine: Engine
+    store: TimeSeriesStore
+    ledger: Ledger
+    journal: "Journal"
+    nodes: Nodes
+    bus: LiveBus
+    metrics: Metrics
+    annunciator: "Annunciator"
+    rejects: "Rejects"
