@@ -1,0 +1,311 @@
+"""The InfluxDB store: wide lines in one measurement, read with InfluxQL, which every version speaks."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from contract.values import IDENTIFIER, POINT
+from gateway.store import Bucket, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
+from gateway.store.influx_lines import (
+    MEASUREMENT,
+    NOTHING,
+    QUALITY,
+    VOID,
+    Existing,
+    LineEncoder,
+    join_point,
+    sample_of,
+    split_point,
+)
+from gateway.store.influx_server import PROBE, InfluxServer, LinesRefused
+from gateway.store.intake import MAX_TIME_NS, Checker
+from gateway.store.slots import check_limit, check_range, slot_width
+
+_BODY_BYTES = 2_000_000  # a request; InfluxDB 1.x takes 25 MB, a Pi's memory would rather not
+_STATEMENTS = 100  # a request
+_GAP_NS = 3_600 * 1_000_000_000
+
+
+class InfluxStore:
+    """Keeps times to the nanosecond. A write is acknowledged after InfluxDB's write-ahead log is on disk (``wal-fsync-delay`` 0, its default).
+
+    Of a refused frame, the lines of its other assets may be stored. Two gateways may write to one database as long as they do not give one series
+    and instant two different contents.
+    """
+
+    class Settings(BaseModel):
+        """``password_file`` and ``token_file`` hold the secret on their first line; ``timeout`` is seconds; ``org`` is for 2.x."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        url: str = "http://127.0.0.1:8086"
+        database: str = Field("muki", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+        username: str = ""
+        password_file: Path | None = None
+        token_file: Path | None = None
+        org: str = ""
+        timeout: float = Field(10.0, gt=0, le=300)
+
+        @field_validator("url")
+        @classmethod
+        def _check_url(cls, url: str) -> str:
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
+                raise ValueError(
+                    "write http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:8086; user and password go elsewhere"
+                )
+            return url
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects at the first use. Raises ValueError for a secret's file that cannot be read."""
+        self._server = InfluxServer(
+            settings.url,
+            settings.database,
+            username=settings.username,
+            password=_secret(settings.password_file, "password_file"),
+            token=_secret(settings.token_file, "token_file"),
+            org=settings.org,
+            timeout=settings.timeout,
+        )
+        self._checker = Checker()
+        self._encoder = LineEncoder()
+        self._lock = threading.Lock()
+        self._newest: dict[str, int] = {}
+        self._closed = False
+
+    # --- writing
+
+    def write(self, frames: Sequence[StoreFrame]) -> None:
+        self._check_open()
+        intake = self._checker.accept(frames)
+        with self._lock:
+            existing = self._existing(intake.frames)
+            lines = [self._encoder.encode(frame, existing.get(frame.node, NOTHING)) for frame in intake.frames]
+            try:
+                for chunk in _chunks(lines):
+                    self._send(intake.frames, lines, chunk, intake.refused)
+            except StoreUnavailable:
+                self._newest.clear()  # some of the batch may be stored: ask again
+                raise
+            for frame in intake.frames:
+                self._newest[frame.node] = max(self._newest[frame.node], frame.time_ns)
+        intake.raise_refused()
+
+    def _send(self, frames: list[StoreFrame], lines: list[bytes], chunk: range, refused: list[tuple[StoreFrame, str]]) -> None:
+        """Writes a run of frames; where the server refuses it, halves it until the frames that it will not take are found."""
+        body = b"".join(lines[chunk.start : chunk.stop])
+        if not body:
+            return
+        try:
+            self._server.write(body)
+        except LinesRefused as error:
+            if len(chunk) == 1 or error.dropped == body.count(b"\n"):
+                refused += [(frame, error.reason) for frame in frames[chunk.start : chunk.stop]]
+                return
+            middle = chunk.start + len(chunk) // 2
+            self._send(frames, lines, range(chunk.start, middle), refused)
+            self._send(frames, lines, range(middle, chunk.stop), refused)
+
+    def _existing(self, frames: Sequence[StoreFrame]) -> dict[str, Existing]:
+        """What is stored at the instants of frames that are not newer than all of their node: fields merge, so a rewrite must know it."""
+        late: dict[str, list[StoreFrame]] = {}
+        for frame in frames:
+            if frame.node not in self._newest:
+                self._newest[frame.node] = self._newest_of(frame.node)
+            if frame.time_ns <= self._newest[frame.node]:
+                late.setdefault(frame.node, []).append(frame)
+        return {node: self._existing_of(node, of_node) for node, of_node in late.items()}
+
+    def _newest_of(self, node: str) -> int:
+        (series,) = self._server.query(f"SELECT * FROM {MEASUREMENT} WHERE node = '{node}' ORDER BY time DESC LIMIT 1")  # noqa: S608 - the intake lets only identifiers through
+        return int(series[0]["values"][0][0]) if series else -1
+
+    def _existing_of(self, node: str, frames: Sequence[StoreFrame]) -> Existing:
+        turning = {split_point(point)[1] for frame in frames for point in frame.quality}
+        statements: list[str] = []
+        for low, high in _spans(sorted(frame.time_ns for frame in frames)):
+            where = f"FROM {MEASUREMENT} WHERE node = '{node}' AND time >= {low} AND time <= {high} GROUP BY asset"
+            statements.append(f"SELECT /\\{QUALITY}$/ {where}")
+            if turning:
+                statements.append(f"SELECT {', '.join(map(_quoted, sorted(turning)))} {where}")
+        texts: dict[tuple[str, int], str] = {}
+        numbers: set[tuple[str, int]] = set()
+        for series in self._ask(statements):
+            asset = series["tags"]["asset"]
+            for column, name in enumerate(series["columns"][1:], start=1):
+                point = join_point(asset, name.removesuffix(QUALITY))
+                found = {(point, row[0]): row[column] for row in series["values"] if row[column] is not None}
+                if name.endswith(QUALITY):
+                    texts.update(found)
+                else:
+                    numbers.update(found)
+        return Existing(texts, frozenset(numbers))
+
+    # --- reading
+
+    def latest(self, series: Sequence[Series] | None = None) -> dict[Series, Sample]:
+        self._check_open()
+        (keys,) = self._server.query(f"SHOW FIELD KEYS FROM {MEASUREMENT}")
+        stored = {str(row[0]) for one in keys for row in one["values"]}
+        wanted: set[str] | None = None
+        where = ""
+        if series is not None:
+            asked = [one for one in series if _is_legal(one)]
+            wanted = {split_point(one.point)[1] for one in asked}
+            if 0 < len(asked) <= 20:
+                pairs = sorted({(one.node, split_point(one.point)[0]) for one in asked})
+                where = "WHERE " + " OR ".join(f"(node = '{node}' AND asset = '{asset}')" for node, asset in pairs) + " "
+        fields = [name for name in sorted(stored) if not name.endswith(VOID) and (wanted is None or name.removesuffix(QUALITY) in wanted)]
+        origin = f"FROM {MEASUREMENT} {where}GROUP BY node, asset"
+        statements = [f"SELECT last({_quoted(name)}) AS {_quoted(name)} {origin}" for name in fields]
+        numbers: dict[Series, tuple[int, float]] = {}
+        texts: dict[Series, tuple[int, str]] = {}
+        for found in self._ask(statements):
+            name = found["columns"][1]
+            one = Series(found["tags"]["node"], join_point(found["tags"]["asset"], name.removesuffix(QUALITY)))
+            time_ns, value = found["values"][0]
+            if name.endswith(QUALITY):
+                texts[one] = (time_ns, value)
+            else:
+                numbers[one] = (time_ns, value)
+        chosen = numbers.keys() | texts.keys() if series is None else [one for one in series if one in numbers or one in texts]
+        return {one: sample for one in chosen if (sample := _newer(numbers.get(one), texts.get(one)))}
+
+    def raw(self, series: Series, start_ns: int, end_ns: int, limit: int = 10_000) -> list[Sample]:
+        check_range(start_ns, end_ns)
+        check_limit(limit)
+        return self._samples(series, start_ns, end_ns, f" LIMIT {limit}")
+
+    def _samples(self, series: Series, start_ns: int, end_ns: int, limit: str = "") -> list[Sample]:
+        self._check_open()
+        if not _is_legal(series) or end_ns <= max(start_ns, 0):
+            return []
+        field = split_point(series.point)[1]
+        columns = f"{_quoted(field)}, {_quoted(field + QUALITY)}"
+        (found,) = self._server.query(f"SELECT {columns} {_from(series, start_ns, end_ns)}{limit}")
+        samples = (sample_of(*row) for one in found for row in one["values"])
+        return [sample for sample in samples if sample is not None]
+
+    def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
+        width = slot_width(start_ns, end_ns, count)
+        self._check_open()
+        if not _is_legal(series) or end_ns <= max(start_ns, 0):
+            return []
+        field = split_point(series.point)[1]
+        name, origin = _quoted(field), _from(series, start_ns, end_ns)
+        drawn, voided = self._server.query(
+            f"SELECT min({name}), max({name}), mean({name}), count({name}) {origin} GROUP BY time({width}ns, {start_ns % width}ns) fill(none)",
+            f"SELECT {_quoted(field + VOID)} {origin}",
+        )
+        slots = {
+            (row[0] - start_ns) // width: Bucket(row[0], float(row[1]), float(row[2]), float(row[3]), int(row[4]))
+            for one in drawn
+            for row in one["values"]
+            if row[4]
+        }
+        wrong = {(row[0] - start_ns) // width for one in voided for row in one["values"]}
+        if wrong:
+            last = min(end_ns, start_ns + (max(wrong) + 1) * width)
+            samples = self._samples(series, start_ns + min(wrong) * width, last)
+            _count_again(samples, start_ns, width, wrong, slots)
+        return [slots[slot] for slot in sorted(slots)]
+
+    def series(self) -> list[Series]:
+        return sorted(self.latest())
+
+    def _ask(self, statements: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for first in range(0, len(statements), _STATEMENTS):
+            for found in self._server.query(*statements[first : first + _STATEMENTS]):
+                yield from found
+
+    # --- life
+
+    def health(self) -> StoreHealth:
+        name = "influxdb"
+        try:
+            self._check_open()
+            name = f"influxdb {self._server.ping()}"
+            self._server.query(PROBE)
+        except StoreUnavailable as error:
+            return StoreHealth(ok=False, name=name, detail=str(error))
+        return StoreHealth(ok=True, name=name)
+
+    def close(self) -> None:
+        self._closed = True
+        self._server.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._server.url}: the store is closed")
+
+
+def _newer(number: tuple[int, float] | None, text: tuple[int, str] | None) -> Sample | None:
+    """The newer of the last number and the last quality; at one instant the two are one reading."""
+    if number is None or (text is not None and text[0] > number[0]):
+        return sample_of(text[0], None, text[1]) if text else None
+    return sample_of(*number, text[1] if text is not None and text[0] == number[0] else None)
+
+
+def _count_again(samples: Iterable[Sample], start_ns: int, width: int, wrong: set[int], slots: dict[int, Bucket]) -> None:
+    """Slots in which a bad reading overwrote a number that InfluxDB cannot delete are counted from the samples."""
+    values: dict[int, list[float]] = {slot: [] for slot in wrong}
+    for sample in samples:
+        slot = (sample.time_ns - start_ns) // width
+        if slot in wrong and sample.value is not None and not sample.quality.startswith("bad"):
+            values[slot].append(sample.value)
+    for slot, kept in values.items():
+        slots.pop(slot, None)
+        if kept:
+            slots[slot] = Bucket(start_ns + slot * width, min(kept), max(kept), sum(kept) / len(kept), len(kept))
+
+
+def _is_legal(series: Series) -> bool:
+    """Only such series can have been stored, and only such names may stand in a query."""
+    return bool(IDENTIFIER.fullmatch(series.node) and POINT.fullmatch(series.point))
+
+
+def _quoted(field: str) -> str:
+    return f'"{field}"'
+
+
+def _from(series: Series, start_ns: int, end_ns: int) -> str:
+    asset = split_point(series.point)[0]
+    low, high = max(start_ns, 0), min(end_ns - 1, MAX_TIME_NS)
+    return f"FROM {MEASUREMENT} WHERE node = '{series.node}' AND asset = '{asset}' AND time >= {low} AND time <= {high}"
+
+
+def _spans(times: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The ordered times as spans without long gaps: one very late frame must not make us read the days between."""
+    first = 0
+    for place in range(1, len(times) + 1):
+        if place == len(times) or times[place] - times[place - 1] > _GAP_NS:
+            yield times[first], times[place - 1]
+            first = place
+
+
+def _chunks(lines: Sequence[bytes]) -> Iterable[range]:
+    """Runs of lines of about the size of one request."""
+    first, size = 0, 0
+    for place, line in enumerate(lines):
+        size += len(line)
+        if size >= _BODY_BYTES:
+            yield range(first, place + 1)
+            first, size = place + 1, 0
+    if first < len(lines):
+        yield range(first, len(lines))
+
+
+def _secret(path: Path | None, key: str) -> str:
+    if path is None:
+        return ""
+    try:
+        text = path.read_text("utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{key} {path}: cannot be read ({error}); it must hold the secret on its first line") from error
+    if not text:
+        raise ValueError(f"{key} {path}: is empty; it must hold the secret on its first line")
+    return text
