@@ -6,7 +6,6 @@ killed agent's outbox shows, and everything else, must be there once. The alarm 
 """
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -119,13 +118,7 @@ def kill_in_turn(agent: Node, gateway: Gateway, broker: Mosquitto) -> tuple[list
 
 
 def numbers_in(agent: Node) -> set[int]:
-    found = set()
-    for _, kind, payload in agent.waiting():
-        if kind == "data":
-            for frame in json.loads(payload)["frames"]:
-                if "probe-1/counter" in frame.get("v", {}):
-                    found.add(int(frame["v"]["probe-1/counter"]))
-    return found
+    return {int(frame["v"]["probe-1/counter"]) for frame in agent.waiting_frames() if "probe-1/counter" in frame.get("v", {})}
 
 
 def settle(agent: Node, gateway: Gateway) -> None:
@@ -134,7 +127,7 @@ def settle(agent: Node, gateway: Gateway) -> None:
     last = agent.last_seq()
 
     def committed() -> bool:
-        boots = [entry for entry in gateway.get("/api/v1/ledger")["boots"] if entry["node"] == agent.name]
+        boots = [entry for entry in gateway.get("/api/v1/ledger") if entry["node"] == agent.name]
         return any(entry["last"] >= last and entry["missing"] == 0 for entry in boots)
 
     wait_for(committed, seconds=90, every=0.2, describe=f"seq {last} at the gateway; agent:\n{agent.tail()}\ngateway:\n{gateway.tail()}")
@@ -149,7 +142,7 @@ def all_events(gateway: Gateway) -> list[dict[str, Any]]:
         found += page["entries"]
         before = page.get("next")
         if not before:
-            return [entry for entry in reversed(found) if entry["kind"] == "event"]
+            return [entry for entry in reversed(found) if entry["what"] in ("active", "normal")]
 
 
 def read_all(settings: dict[str, Any]) -> dict[str, dict[int, float]]:
@@ -190,13 +183,12 @@ def check_events(stored: dict[str, dict[int, float]], history: list[dict[str, An
         if (value > LIMIT) != above:
             above = value > LIMIT
             expected.append((time_ns // 1_000_000, "active" if above else "normal"))
-    found = [(int(entry["time"]), entry["transition"]) for entry in history]
+    found = [(int(entry["at"]), entry["what"]) for entry in history]
     assert len(expected) > 20, "the alarm hardly ever moved"
-    assert len({entry["id"] for entry in history}) == len(history), "an event was journaled twice"
     assert found == expected
 
 
-def check_ledger(ledger: dict[str, Any]) -> None:
-    lines = [entry for entry in ledger["boots"] if entry["node"] == "probe-1"]
+def check_ledger(ledger: list[dict[str, Any]]) -> None:
+    lines = [entry for entry in ledger if entry["node"] == "probe-1"]
     assert len(lines) == 1, "a restarted agent must resume its line of sequence numbers"
     assert lines[0]["missing"] == 0

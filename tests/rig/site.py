@@ -82,9 +82,10 @@ class Node(Child):
     def outbox(self) -> Path:
         return self.folder / "data" / "outbox.db"
 
-    def waiting(self) -> list[tuple[int, str, bytes]]:
-        """(seq, kind, payload) of what the node has taken and no gateway has acknowledged, read from its file."""
-        return list(_rows(self.outbox, "select seq, kind, payload from message order by seq"))
+    def waiting_frames(self) -> list[dict[str, Any]]:
+        """The data frames in the node's file: what it has taken, and has not deleted after an acknowledgement."""
+        rows = _rows(self.outbox, "select payload from message where kind = 0 order by id")
+        return [frame for (payload,) in rows for frame in json.loads(payload)]
 
     def last_seq(self) -> int:
         """The highest sequence number that the node has given out."""
