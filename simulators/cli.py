@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,6 +70,31 @@ async def _until_stopped(mine: "Mine") -> None:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await happening
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The broker.")
+@click.option("--port", default=1883, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--site", default="fleet", show_default=True)
+@click.option("--nodes", default=10, show_default=True, type=click.IntRange(1))
+@click.option("--points", default=10, show_default=True, type=click.IntRange(1), help="Points of each node.")
+@click.option("--rate", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Messages a second and node.")
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True), help="How long readings are made.")
+@click.option("--drain", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for the last acknowledgements.")
+@click.option("--alarm-every", default=50, show_default=True, type=click.IntRange(0), help="Messages between two alarms; 0 for none.")
+@click.option("--username", default=None)
+@click.option("--password", default=None, envvar="MUKI_FLEET_PASSWORD")
+@click.option("--journal", type=click.Path(path_type=Path, dir_okay=False), help="A JSON line for every reading acknowledged.")
+def fleet(*, journal: Path | None, **options: Any) -> None:
+    """Many nodes that speak the wire contract to a broker. Fails when a message was never acknowledged."""
+    import json
+
+    from simulators.fleet import Load, run_fleet
+
+    totals = asyncio.run(run_fleet(Load(**options), journal))
+    click.echo(json.dumps(totals._asdict()))
+    if totals.lost:
+        raise click.ClickException(f"{totals.lost} of {totals.sent} messages were not acknowledged within {options['drain']:g} s")
 
 
 if __name__ == "__main__":

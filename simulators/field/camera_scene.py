@@ -51,7 +51,7 @@ class Scene:
     def __init__(self, seed: int = 1) -> None:
         generator = np.random.default_rng(seed)
         self._background = _background(generator)
-        self._noise = generator.integers(0, 9, (8, HEIGHT, WIDTH, 1), dtype=np.uint8)
+        self._noise = generator.integers(0, 5, (8, HEIGHT, WIDTH, 1), dtype=np.uint8)
         self._phase = float(generator.uniform(0, 1))
         self._last: tuple[Image, tuple[Box, ...]] | None = None
 
@@ -104,7 +104,7 @@ class Scene:
 def _background(generator: np.random.Generator) -> Image:
     """Rock wall, lamps, a belt with ore, a floor: structure everywhere, brightness 20 to 200."""
     rows = np.linspace(60, 120, HEIGHT)[:, None]
-    rock = np.repeat(np.repeat(generator.normal(0, 14, (HEIGHT // 6, WIDTH // 8)), 6, axis=0), 8, axis=1)
+    rock = np.repeat(np.repeat(generator.normal(0, 9, (HEIGHT // 6, WIDTH // 8)), 6, axis=0), 8, axis=1)
     grey = rows + rock
     grey[_FLOOR:] = np.linspace(95, 140, HEIGHT - _FLOOR)[:, None] + rock[_FLOOR:] / 2
     for column in range(40, WIDTH, 140):  # roof supports and lamps
@@ -140,7 +140,7 @@ def _draw_vehicle(image: Image, box: Box) -> None:
     image[y + 4 : y + 22, x + width // 4 : x + 3 * width // 4] = (90, 80, 60)
     for wheel in (x + width // 5, x + 4 * width // 5):
         _disc(image, wheel, y + height - 14, 13, (25, 25, 25))
-    image[y + 34 : y + 44, x + width - min(6, width) : x + width] = (235, 245, 250)
+    image[y + 34 : y + 44, x + width - min(6, width) : x + width] = (225, 235, 242)
 
 
 def _disc(image: Image, x: int, y: int, radius: int, colour: tuple[int, int, int]) -> None:
