@@ -73,15 +73,15 @@ class Node:
         self._number = number
         self._journal, self._alarm_journal = journal, alarm_journal
         self._pending: OrderedDict[int, _Pending] = OrderedDict()
+        self._last = 0  # Unix ms of the latest readings
         self._standing = False
         self._finished = False
         self._room = asyncio.Event()
         self._work = asyncio.Event()
         self._points = [f"machine-{number}/channel-{index}/temperature" for index in range(load.points)]
 
-    @property
-    def lost(self) -> int:
-        return len(self._pending)
+    def totals(self) -> Totals:
+        return Totals(self.numbered, self.acknowledged, self.resent, len(self._pending), self.readings, self.alarms)
 
     async def run(self) -> None:
         """Produces for ``seconds``, then waits at most ``drain`` seconds until everything is acknowledged."""
@@ -106,33 +106,29 @@ class Node:
         """Waits until fewer than ``most`` messages are on their way; False when that takes longer than the deadline."""
         while len(self._pending) >= most:
             self._room.clear()
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                    await self._room.wait()
-            except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), max(deadline - time.monotonic(), 0))
+            if time.monotonic() >= deadline:
                 return False
         return True
 
     def _measure(self, count: int) -> None:
         """One frame of every point, and an alarm event where the first point passes its limit."""
-        t = time.time_ns() // 1_000_000
+        t = self._last = max(time.time_ns() // 1_000_000, self._last + 1)  # equal instants would overwrite each other in the store
         every = self._load.alarm_every
         beyond = bool(every) and count % every == every - 1
         values = {point: round(60 + 9 * math.sin(count / 7 + index), 3) for index, point in enumerate(self._points)}
         if beyond:
             values[self._points[0]] = LIMIT + 5
-        self._put(Data(self.boot, self._next(), [ReadingFrame(t, values)], t))
+        self._put(Data(self.boot, self.numbered + 1, [ReadingFrame(t, values)], t))
         if beyond or self._standing:
             transition = Transition.ACTIVE if beyond else Transition.NORMAL
             self._standing = beyond
             event = WireEvent(f"{self.boot}-{count}", ALARM, self._points[0], t, transition, values[self._points[0]])
-            self._put(Alarm(self.boot, self._next(), event, t))
-
-    def _next(self) -> int:
-        self.numbered += 1
-        return self.numbered
+            self._put(Alarm(self.boot, self.numbered + 1, event, t))
 
     def _put(self, message: Data | Alarm) -> None:
+        self.numbered = message.seq
         self._pending[message.seq] = _Pending(message)
         self._work.set()
 
@@ -252,11 +248,4 @@ async def run_fleet(load: Load, journal: Path | None = None) -> Totals:
         alarms = files.enter_context(journal.with_name(journal.name + ".alarms").open("a")) if journal else None
         nodes = [Node(load, number, readings, alarms) for number in range(1, load.nodes + 1)]
         await asyncio.gather(*(node.run() for node in nodes))
-    return Totals(
-        sent=sum(node.numbered for node in nodes),
-        acknowledged=sum(node.acknowledged for node in nodes),
-        resent=sum(node.resent for node in nodes),
-        lost=sum(node.lost for node in nodes),
-        readings=sum(node.readings for node in nodes),
-        alarms=sum(node.alarms for node in nodes),
-    )
+    return Totals(*(sum(column) for column in zip(*(node.totals() for node in nodes), strict=True)))
