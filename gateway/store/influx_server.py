@@ -47,9 +47,9 @@ class Writer(Protocol):
 class WriteEndpoint:
     """``/write`` of InfluxDB 1.x. Compressed on its way to another machine; on this one that would only cost."""
 
-    def __init__(self, pool: urllib3.PoolManager, url: str, database: str, headers: dict[str, str]) -> None:
+    def __init__(self, pool: urllib3.HTTPConnectionPool, url: str, database: str, headers: dict[str, str]) -> None:
         self._pool = pool
-        self._url = f"{url}/write?db={quote(database)}&precision=ns"
+        self._target = f"{urlsplit(url).path}/write?db={quote(database)}&precision=ns"
         self._headers = headers
         self._compress = not is_loopback(urlsplit(url).hostname or "")
 
@@ -58,7 +58,7 @@ class WriteEndpoint:
         if self._compress:
             lines = gzip.compress(lines, compresslevel=1)
             headers = {**headers, "Content-Encoding": "gzip"}
-        answer = self._pool.request("POST", self._url, body=lines, headers=headers)
+        answer = self._pool.request("POST", self._target, body=lines, headers=headers)
         return answer.status, answer.data.decode(errors="replace")
 
     def close(self) -> None:
@@ -114,7 +114,11 @@ class InfluxServer:
             self._headers = {"Authorization": f"Token {token}"}
         elif username:
             self._headers = dict(urllib3.util.make_headers(basic_auth=f"{username}:{password}"))
-        self._pool = urllib3.PoolManager(maxsize=8, timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), retries=False)
+        # Not a PoolManager: that leaves its connections to the garbage collector.
+        self._pool = urllib3.connection_from_url(
+            self.url, maxsize=8, timeout=urllib3.Timeout(connect=min(timeout, 5.0), read=timeout), retries=False
+        )
+        self._base = urlsplit(self.url).path
         self._lock = threading.Lock()
         self._writer: Writer | None = None
         self.version_text = ""
@@ -124,7 +128,7 @@ class InfluxServer:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            self._pool.clear()
+            self._pool.close()
 
     # --- the three things that it does
 
@@ -150,7 +154,7 @@ class InfluxServer:
     def ping(self) -> str:
         """The version. Raises StoreUnavailable when nothing or something else answers."""
         try:
-            answer = self._pool.request("GET", f"{self.url}/ping", headers=self._headers)
+            answer = self._pool.request("GET", f"{self._base}/ping", headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(f"{self.url}: does not answer ({error}); is InfluxDB running there, and is the url right?") from error
         found = answer.headers.get("X-Influxdb-Version", "")
@@ -202,7 +206,7 @@ class InfluxServer:
     def _query(self, statements: Sequence[str]) -> list[list[Series]]:
         fields = {"q": ";".join(statements), "db": self.database, "epoch": "ns"}
         try:
-            answer = self._pool.request("POST", f"{self.url}/query", fields=fields, encode_multipart=False, headers=self._headers)
+            answer = self._pool.request("POST", f"{self._base}/query", fields=fields, encode_multipart=False, headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(f"{self.url}: no answer to a query ({error})") from error
         text = answer.data.decode(errors="replace")
