@@ -1,0 +1,148 @@
+"""The register map of a Modbus unit: reads merged into as few requests as may be, answers decoded into readings. Pure; no I/O."""
+
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from contract.values import GOOD, Quality, Reading, bad, uncertain
+from edge.sources.modbus_settings import FORMATS, ModbusPoint, Table
+
+MAX_REGISTERS = 125  # Modbus Application Protocol V1.1b3, 6.3 and 6.4
+MAX_BITS = 2000  # the same, 6.1 and 6.2
+_OUT_OF_RANGE = uncertain("out_of_range")
+_SENSOR_FAULT = bad("sensor_fault")
+
+
+class Cell(NamedTuple):
+    """How one point is taken out of a block. ``at`` counts registers or bits from the start of the block."""
+
+    point: str
+    at: int
+    words: int
+    unpack: Callable[[Any, int], tuple[Any, ...]] | None  # None: a bit
+    swapped: bool  # reads the copy of the block whose bytes are swapped within each register
+    bit: int
+    scale: float
+    offset: float
+    digits: int | None  # decimals that a scaled integer can have; None for floats
+    low: float
+    high: float
+
+
+class Block(NamedTuple):
+    """One request: ``size`` registers or bits from ``address``, and the points in them in order of address."""
+
+    table: Table
+    address: int
+    size: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        return tuple(cell.point for cell in self.cells)
+
+
+def plan(points: Mapping[str, ModbusPoint], max_gap: int) -> list[Block]:
+    """The fewest requests that read all points, bridging at most ``max_gap`` unused registers (or bits) between two of them."""
+    blocks: list[Block] = []
+    ordered = sorted(points.items(), key=lambda entry: (entry[1].table, entry[1].register_, entry[0]))
+    run: list[tuple[str, ModbusPoint]] = []
+    end = 0
+    for name, point in ordered:
+        limit = MAX_BITS if point.table in ("coil", "discrete") else MAX_REGISTERS
+        last = point.register_ + point.words
+        if run and (point.table != run[0][1].table or point.register_ - end > max_gap or max(last, end) - run[0][1].register_ > limit):
+            blocks.append(_block(run, end))
+            run = []
+        end = max(end, last) if run else last
+        run.append((name, point))
+    if run:
+        blocks.append(_block(run, end))
+    return blocks
+
+
+def split(block: Block) -> tuple[Block, ...]:
+    """The block as two, divided at its widest gap; as it is when it holds one point.
+
+    For a unit that refuses the whole block (exception 2) because one address in it does not exist.
+    """
+    if len(block.cells) < 2:
+        return (block,)
+    ends = [max(cell.at + cell.words for cell in block.cells[: i + 1]) for i in range(len(block.cells))]
+    middle = len(block.cells) / 2
+    cut = max(range(1, len(block.cells)), key=lambda i: (block.cells[i].at - ends[i - 1], -abs(i - middle)))
+    halves = []
+    for cells in (block.cells[:cut], block.cells[cut:]):
+        first = cells[0].at
+        count = max(cell.at + cell.words for cell in cells) - first
+        halves.append(Block(block.table, block.address + first, count, tuple(cell._replace(at=cell.at - first) for cell in cells)))
+    return tuple(halves)
+
+
+def decode_registers(block: Block, registers: Sequence[int], time_ns: int) -> list[Reading]:
+    """The readings of a holding or input block; ``registers`` has ``block.size`` numbers of 16 bits.
+
+    A number that is not finite is ``bad:sensor_fault`` without a value; one outside the declared range is kept, ``uncertain:out_of_range``.
+    """
+    count = block.size
+    plain = struct.pack(f">{count}H", *registers)
+    swapped: bytes | None = None
+    readings = []
+    for point, at, _, unpack, use_swapped, bit, scale, offset, digits, low, high in block.cells:
+        if use_swapped and swapped is None:
+            swapped = struct.pack(f"<{count}H", *registers)
+        source = swapped if use_swapped else plain
+        if unpack is None:
+            assert source is not None  # noqa: S101 - for the type checker
+            word = source[2 * at] << 8 | source[2 * at + 1]
+            readings.append(Reading(point, time_ns, float(word >> bit & 1)))
+            continue
+        value = unpack(source, 2 * at)[0] * scale + offset
+        if digits is not None:
+            value = round(value, digits)  # 3 * 0.1 is 0.3, not 0.30000000000000004
+        readings.append(_reading(point, time_ns, value, low, high))
+    return readings
+
+
+def decode_bits(block: Block, bits: Sequence[bool], time_ns: int) -> list[Reading]:
+    """The readings of a coil or discrete block; ``bits`` has at least ``block.size`` of them."""
+    return [Reading(cell.point, time_ns, float(bits[cell.at])) for cell in block.cells]
+
+
+def unread(block: Block, time_ns: int, quality: Quality) -> list[Reading]:
+    """One reading without a value for each point of the block."""
+    return [Reading(cell.point, time_ns, None, quality) for cell in block.cells]
+
+
+def _reading(point: str, time_ns: int, value: float, low: float, high: float) -> Reading:
+    if low <= value <= high:
+        return Reading(point, time_ns, float(value), GOOD)
+    if not math.isfinite(value):
+        return Reading(point, time_ns, None, _SENSOR_FAULT)
+    return Reading(point, time_ns, float(value), _OUT_OF_RANGE)
+
+
+def _block(run: Sequence[tuple[str, ModbusPoint]], end: int) -> Block:
+    start = run[0][1].register_
+    return Block(run[0][1].table, start, end - start, tuple(_cell(name, point, point.register_ - start) for name, point in run))
+
+
+def _cell(name: str, point: ModbusPoint, at: int) -> Cell:
+    # Finite limits where no range is declared: an infinity must fail the comparison in _reading, too.
+    low, high = point.range or (-1.7976931348623157e308, 1.7976931348623157e308)
+    # Two copies of the block serve all four orders: ABCD big/plain, DCBA little/plain, BADC big/swapped, CDAB little/swapped.
+    swapped = point.byte_order != point.word_order if point.words > 1 else point.byte_order == "little"
+    if point.type is None or point.type == "bool":
+        return Cell(name, at, 1, None, point.byte_order == "little", point.bit or 0, 1.0, 0.0, None, low, high)
+    code, words = FORMATS[point.type]
+    little = words > 1 and point.word_order == "little"
+    unpack = struct.Struct(("<" if little else ">") + code).unpack_from
+    digits = None if code in "fd" else max(_decimals(point.scale), _decimals(point.offset))
+    return Cell(name, at, words, unpack, swapped, 0, point.scale, point.offset, digits, low, high)
+
+
+def _decimals(number: float) -> int:
+    exponent = Decimal(repr(number)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
