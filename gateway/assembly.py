@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0  # seconds between looks at who is silent
 SAVE_EVERY = 30.0  # seconds between saves of when each node was last seen
+CLOCK_STEP_NS = 1_000_000_000  # NTP slews smaller errors away slowly
 DEAF_AFTER = 3.0  # seconds without the broker that are no alarm yet
 STOP_SECONDS = 1.2  # for what is in the queues when the gateway is told to stop
 
@@ -175,9 +176,15 @@ class Gateway:
     async def _watch(self) -> None:
         """Looks at who is silent, ends shelving, saves the registry."""
         saved = time.monotonic()
+        offset_ns = time.time_ns() - time.monotonic_ns()
         while True:
             await asyncio.sleep(min(LOOK_EVERY, self.services.config.silence_after / 4))
             now_ns = time.time_ns()
+            if abs(step_ns := now_ns - time.monotonic_ns() - offset_ns) > CLOCK_STEP_NS:
+                log.warning("this machine's clock was set by %.1f s", step_ns / 1e9)
+                offset_ns += step_ns
+                self.services.nodes.clock_stepped(step_ns)
+                self.ingest.clock_stepped()
             self.services.annunciator.tick(now_ns)
             if self._deaf_since is None:  # a gateway that hears nobody cannot say who is silent
                 self._look(now_ns)

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 COMMIT_VALUES = 5_000  # a batch this large does not wait
 BATCH_VALUES = 50_000  # what one write takes at most, when much has piled up
 WAITING_VALUES = 500_000  # some 100 MB; beyond it data is dropped unacknowledged and comes again
+DEAD_LETTER_BYTES = 64 << 20
 MAX_BACKOFF = 5.0
 
 
@@ -152,7 +153,9 @@ class Batcher:
         return refusal
 
     def _bury(self, refused: StoreRefused) -> None:
-        """Appends to the dead-letter file, durable before anything is acknowledged."""
+        """Appends to the dead-letter file, durable before anything is acknowledged. Of two files the older one goes."""
+        if self._dead_letters.exists() and self._dead_letters.stat().st_size > DEAD_LETTER_BYTES:
+            self._dead_letters.replace(self._dead_letters.with_suffix(".old.jsonl"))
         with self._dead_letters.open("a", encoding="utf-8") as file:
             for frame in refused.frames:
                 line = {"node": frame.node, "time_ns": frame.time_ns, "values": dict(frame.values), "quality": dict(frame.quality)}

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import os
+import threading
 from pathlib import Path
 
 import click
 
 from contract.documents import DocumentError
+
+LEAVE_AFTER = 2.7  # seconds
 
 
 @click.group()
@@ -20,6 +24,18 @@ def _log(verbose: bool) -> None:
     logging.getLogger("transitions").setLevel(logging.WARNING)
 
 
+def _leave_in_time() -> None:
+    """A store that hangs in a call must not hold the process: nothing unwritten was acknowledged, so leaving it loses nothing."""
+
+    def leave() -> None:
+        logging.getLogger(__name__).warning("a call did not return within %.1f s of the stop: leaving without it", LEAVE_AFTER)
+        os._exit(0)
+
+    timer = threading.Timer(LEAVE_AFTER, leave)
+    timer.daemon = True
+    timer.start()
+
+
 @main.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--verbose", is_flag=True, help="Log more.")
@@ -30,7 +46,7 @@ def run(config: Path, verbose: bool) -> None:
 
     _log(verbose)
     try:
-        asyncio.run(run_gateway(check(config)))
+        asyncio.run(run_gateway(check(config), stopping=_leave_in_time))
     except (DocumentError, CannotStart) as error:
         raise click.ClickException(str(error)) from None
     except BaseExceptionGroup as group:

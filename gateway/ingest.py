@@ -113,8 +113,8 @@ class Ingest:
         self._topics: dict[str, Topic] = {}
         self._skews: dict[str, Skew] = {}
         self._newest: dict[str, int] = {}
-        self.touched: set[str] = set()  # nodes whose registry entry changed and wants saving
-        self.retired: set[str] = set()  # nodes whose retained birth was cleared
+        self.touched: set[str] = set()  # their registry entry changed and wants saving
+        self.retired: set[str] = set()  # their retained birth was cleared
         self.closed = False  # a gateway that is stopping takes nothing more: what it leaves is sent again to the next one
 
     def handle(self, incoming: Incoming) -> None:
@@ -225,6 +225,11 @@ class Ingest:
             self._refuse(Origin(topic, incoming, birth.boot), Refusal("reserved_id", "$.alarms", detail), whole=False)
         standing = [one for one in birth.standing if one.definition != self._silence.id]
         self._annunciator.declared(node, [*definitions, self._silence], standing, now_ns=now_ns)
+
+    def clock_stepped(self) -> None:
+        """The gateway's own clock was set: what was measured against it before says nothing now."""
+        self._skews.clear()
+        self._newest.clear()
 
     def _cleared(self, topic: Topic) -> None:
         """Somebody removed a retained message: a node whose birth is removed is retired."""

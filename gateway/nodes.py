@@ -119,8 +119,14 @@ class Nodes:
         self._resumed_ns = now_ns
 
     def resume(self, now_ns: int) -> None:
-        """The gateway hears again (start, broker back): everybody gets the full time before being called silent."""
+        """The gateway hears again (start, broker back): everybody who was not silent before gets the full time."""
         self._resumed_ns = now_ns
+
+    def clock_stepped(self, by_ns: int) -> None:
+        """The gateway's own clock was set: what was seen a second ago is still a second ago."""
+        self._resumed_ns += by_ns
+        for node in self._nodes.values():
+            node.last_seen_ns += by_ns
 
     def born(self, name: str, birth: Birth, *, now_ns: int, retained: bool) -> bool:
         """Takes a birth; False when it is the one known already (a retained one, read again)."""
@@ -237,7 +243,8 @@ class Nodes:
         return node
 
     def _status(self, node: _Node, now_ns: int) -> Status:
-        quiet = (now_ns - max(node.last_seen_ns, self._resumed_ns)) / 1e9
+        heard_ns = node.last_seen_ns if node.told is Status.SILENT else max(node.last_seen_ns, self._resumed_ns)
+        quiet = (now_ns - heard_ns) / 1e9
         limit = self._patience.get(node.name, self._silence_after)
         return status_of(online=node.online, heard=node.heard, quiet_seconds=quiet, silence_after=limit)
 

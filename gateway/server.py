@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fastapi import FastAPI
 
@@ -53,8 +53,8 @@ async def _serve_http(app: FastAPI, listener: socket.socket, stop: asyncio.Event
         raise CannotStart("the HTTP server ended by itself; its log says why")
 
 
-async def run(config: GatewayConfig) -> None:
-    """Until SIGTERM or SIGINT. Raises CannotStart, or the failure of a room."""
+async def run(config: GatewayConfig, *, stopping: Callable[[], None] = lambda: None) -> None:
+    """Until SIGTERM or SIGINT, when ``stopping`` is called first. Raises CannotStart, or the failure of a room."""
     from gateway.api.app import create_app
 
     stop = asyncio.Event()
@@ -67,5 +67,6 @@ async def run(config: GatewayConfig) -> None:
             http = group.create_task(_serve_http(app, listener, stop), name="gateway-http")
             failed = group.create_task(gateway.wait(), name="gateway-rooms")
             await stop.wait()
+            stopping()
             await http
             failed.cancel()

@@ -57,6 +57,8 @@ class Session:
         self.up = False
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        if not retain and len(self._outbox) > OUTBOX // 2:
+            return  # rejects must not push out the states of alarms
         self._outbox.append(Outgoing(topic, payload, retain))
         self._idle.clear()
         self._wake.set()
