@@ -147,7 +147,8 @@ def features(samples: np.ndarray[Any, Any], rate_hz: float, rpm: float, geometry
     signal = _checked(samples, rate_hz, size)
     starts = range(0, len(signal) - size + 1, max(1, size // 2))
     rows = [_segment_features(signal[start : start + size], rate_hz / size / shaft_hz, orders) for start in starts]
-    return np.mean(rows, axis=0).astype(np.float32)
+    mean: Features = np.mean(rows, axis=0).astype(np.float32)
+    return mean
 
 
 def _segment_features(segment: Floats, step: float, orders: FaultOrders) -> Floats:

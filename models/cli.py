@@ -1,0 +1,101 @@
+"""``muki models``: list, verify, evaluate, bench."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from models.cards import ARTIFACTS, Card, Metric, ModelError, card_path, read_card
+from models.runtime import load, names
+
+
+@click.group()
+def main() -> None:
+    """The models: list, verify, evaluate, bench."""
+
+
+@main.command("list")
+def list_models() -> None:
+    """Name, version, size, threshold and purpose of every model."""
+    failed = False
+    for name in names():
+        path = ARTIFACTS / f"{name}.onnx"
+        try:
+            card = read_card(card_path(path))
+        except ModelError as error:
+            failed = True
+            click.echo(f"{name}  NO USABLE CARD: {error}", err=True)
+            continue
+        size = path.stat().st_size / 1024
+        click.echo(f"{name}  {card.version}  {size:.1f} KiB  threshold {card.threshold.value:g}\n    {card.purpose}")
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("name", required=False)
+def verify(name: str | None) -> None:
+    """Card, hash and a run, of one model or of all; exit status 1 with the reason if anything is wrong."""
+    chosen = [name] if name else names()
+    if not chosen:
+        raise click.ClickException(f"{ARTIFACTS}: there is no model to verify")
+    failed = False
+    for one in chosen:
+        try:
+            model = load(one)
+        except ModelError as error:
+            failed = True
+            click.echo(f"{one}: FAILED: {error}", err=True)
+        else:
+            click.echo(f"{one}: card, SHA-256 and run are right (version {model.card.version}, {model.card.sha256[:12]}…)")
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("name")
+def evaluate(name: str) -> None:
+    """The table of the card, recomputed from the data set (found through MUKI_DATA), beside what the card says."""
+    try:
+        card = _card(name)
+        module = importlib.import_module(f"models.evaluate.{card.name}")
+        table: list[Metric] = module.metrics(importlib.import_module("models.train.recordings").data_folder())
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(f"evaluating {name} needs {missing.name}: install the extra, pip install 'muki[train]'") from None
+    written = {(metric.name, metric.split): metric for metric in card.metrics}
+    for metric in table:
+        click.echo(_line(metric))
+        known = written.get((metric.name, metric.split))
+        if known is None or abs(known.value - metric.value) > 0.02:
+            click.echo(f"    the card says {known.value if known else 'nothing'}: the artifact is not of this code and data", err=True)
+
+
+@main.command()
+@click.argument("name")
+def bench(name: str) -> None:
+    """Latency at one thread (p50, p95) and peak memory on this machine."""
+    from models.bench import measure
+
+    try:
+        found = measure(name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name}: p50 {found.p50_ms:.3f} ms, p95 {found.p95_ms:.3f} ms, peak memory {found.peak_memory_mb:.0f} MB ({found.machine})")
+
+
+def _card(name: str) -> Card:
+    path = Path(name) if name.endswith(".onnx") else ARTIFACTS / f"{name}.onnx"
+    return read_card(card_path(path))
+
+
+def _line(metric: Metric) -> str:
+    low, high = metric.interval_95
+    beside = "; ".join(f"{name} {figure.value:.2f}" for name, figure in metric.baselines.items())
+    return f"{metric.value:.3f} [{low:.3f}, {high:.3f}]  {metric.name}\n    {metric.split}\n    beside it: {beside}"
+
+
+if __name__ == "__main__":
+    main()
