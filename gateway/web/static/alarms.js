@@ -1,12 +1,12 @@
 // The list of standing alarms: one row each, kept in place while it changes.
 
-import { byId, element, symbol, write } from "./dom.js";
+import { breakable, byId, element, symbol, write } from "./dom.js";
 import { now } from "./server.js";
 import { clockTime, duration, inLanguage, limitText, measured, minuteTime, moment, qualityText, t } from "./words.js";
 
 const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
 const UNACKNOWLEDGED = new Set(["unacknowledged", "returned_unacknowledged", "latched_unacknowledged"]);
-const ASIDE = new Set(["shelved", "suppressed", "out_of_service"]);
+export const ASIDE = new Set(["shelved", "suppressed", "out_of_service"]);
 const ACTIONS = { latched_acknowledged: "reset", shelved: "unshelve" };
 
 export const titleOf = (alarm) => inLanguage(alarm.title, alarm.definition);
@@ -110,7 +110,7 @@ export class AlarmList {
   }
 
   titleCell(alarm) {
-    const where = element("span", { class: "small" }, `${alarm.point || alarm.definition} · ${alarm.node}`);
+    const where = element("span", { class: "small" }, ...breakable(`${alarm.point || alarm.definition} · ${alarm.node}`));
     return element("td", {}, element("span", { class: "title" }, titleOf(alarm)), where);
   }
 
@@ -122,7 +122,7 @@ export class AlarmList {
     }
     const quality = qualityText(alarm.quality);
     if (quality) cell.append(element("span", { class: "small" }, quality));
-    cell.append(element("span", { class: "small" }, limitOf(alarm, unit)));
+    if (!quality || alarm.condition !== "bad_quality") cell.append(element("span", { class: "small" }, limitOf(alarm, unit)));
     return cell;
   }
 
@@ -134,10 +134,9 @@ export class AlarmList {
   doCell(alarm) {
     const cell = element("td", {}, element("span", { class: "do" }, inLanguage(alarm.action, t("alarms.no_action"))));
     const consequence = inLanguage(alarm.consequence);
-    if (consequence) cell.append(element("span", { class: "small consequence" }, `${t("alarms.consequence")} ${consequence}`));
-    if (alarm.response_time) {
-      cell.append(element("span", { class: "small" }, t("alarms.respond", { duration: duration(alarm.response_time) })));
-    }
+    const respond = alarm.response_time ? t("alarms.respond", { duration: duration(alarm.response_time) }) : "";
+    const lines = [respond, consequence && `${t("alarms.consequence")} ${consequence}`].filter(Boolean);
+    if (lines.length) cell.append(element("span", { class: "small consequence" }, lines.join(" · ")));
     return cell;
   }
 

@@ -73,7 +73,7 @@ async function readAll() {
       values.replace(declared);
       alarms.replace([...alarms.alarms.values()].map((alarm) => ({ ...alarm })));
       if (trend.point) trend.load();
-      else if (declared.length > 0) choose(declared[0]);
+      else if (declared.length > 0) choose(values.foremost());
     }
     await Promise.all([readNodes(), history.refresh()]);
   } catch (error) {

@@ -147,7 +147,7 @@ export class Trend {
       ],
       series: [
         {},
-        { stroke: colour("--series"), width: 2, points: { show: false } },
+        { stroke: colour("--series"), width: 2, points: { size: 5 } },
         { stroke: "transparent", points: { show: false } },
         { stroke: "transparent", points: { show: false } },
       ],

@@ -15,6 +15,11 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// A point's name may break behind its slashes, and nowhere else.
+export function breakable(text) {
+  return text.split("/").flatMap((part, place) => (place === 0 ? [part] : ["/", element("wbr"), part]));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 const SVG = "http://www.w3.org/2000/svg";

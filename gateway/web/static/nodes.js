@@ -37,8 +37,8 @@ export class NodeList {
     made.append(element("strong", {}, node.node), ` ${blind ? "⚠ " : ""}${t("status." + node.status)}`);
     small(seen);
     const missing = this.missing.get(node.node) ?? 0;
-    if (missing > 0) small(t("nodes.missing", { count: missing }));
-    if (node.clock_synchronised === false) small(t("nodes.clock"));
+    if (missing > 0) small(`⚠ ${t("nodes.missing", { count: missing })}`);
+    if (node.clock_synchronised === false) small(`⚠ ${t("nodes.clock")}`);
     return made;
   }
 }

@@ -1,5 +1,6 @@
 // The live values, grouped by asset. Grey while all is well.
 
+import { ASIDE } from "./alarms.js";
 import { byId, element, symbol, write } from "./dom.js";
 import { now } from "./server.js";
 import { duration, inLanguage, limitText, measured, qualityText, t } from "./words.js";
@@ -62,12 +63,19 @@ export class ValueList {
   alarmsChanged(alarms) {
     this.alarmed = new Map();
     for (const alarm of alarms.values()) {
-      if (!alarm.active || alarm.state === "suppressed" || alarm.state === "out_of_service") continue;
+      if (!alarm.active || ASIDE.has(alarm.state)) continue;
       const key = seriesKey(alarm.node, alarm.point);
       const known = this.alarmed.get(key);
       if (known === undefined || RANK[alarm.priority] < RANK[known]) this.alarmed.set(key, alarm.priority);
     }
     this.points.forEach((point) => this.paint(point));
+  }
+
+  // What an operator most likely wants to see first: the point of the most urgent alarm, else the first that has a value.
+  foremost() {
+    const points = [...this.points.values()];
+    const urgency = (point) => RANK[this.alarmed?.get(seriesKey(point.node, point.point))] ?? 4;
+    return points.sort((a, b) => urgency(a) - urgency(b) || (a.value === null) - (b.value === null))[0];
   }
 
   select(point) {
@@ -117,6 +125,7 @@ export class ValueList {
     const quality = point.quality ?? "good";
     row.button.dataset.quality = quality.split(":")[0];
     row.button.dataset.old = String(old);
+    row.button.dataset.empty = String(point.value === null);
     write(row.number, numberText(point));
     const remarks = [qualityText(quality), old ? t("values.age", { duration: duration(age) }) : "", age === null ? t("values.no_value") : ""];
     write(row.remark, remarks.filter(Boolean).join(" · "));

@@ -29,7 +29,7 @@ const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
 // Measured values keep their width while they move; limits are written as short as they are.
 export function measured(value) {
   const size = Math.abs(value);
-  return numbers[size >= 1000 ? 0 : size >= 100 ? 1 : 2].format(value);
+  return numbers[size >= 1000 ? 0 : size >= 10 ? 1 : 2].format(value);
 }
 
 export function limitText(value) {
@@ -56,8 +56,9 @@ export function duration(seconds) {
   const part = (unit, n) => t("unit." + unit, { n });
   if (s < 60) return part("seconds", s);
   if (s < 3600) return part("minutes", Math.floor(s / 60));
-  if (s < 86400) return `${part("hours", Math.floor(s / 3600))} ${part("minutes", Math.floor((s % 3600) / 60))}`;
-  return `${part("days", Math.floor(s / 86400))} ${part("hours", Math.floor((s % 86400) / 3600))}`;
+  const two = (first, second, rest) => (rest > 0 ? `${first} ${part(second, rest)}` : first);
+  if (s < 86400) return two(part("hours", Math.floor(s / 3600)), "minutes", Math.floor((s % 3600) / 60));
+  return two(part("days", Math.floor(s / 86400)), "hours", Math.floor((s % 86400) / 3600));
 }
 
 // "bad:wire_break" as a person reads it.
