@@ -83,7 +83,7 @@ async def test_thirty_kills_lose_nothing(kind: str, tmp_path: Path) -> None:
         gateway = stack.enter_context(Gateway(tmp_path / "gateway", broker.port, settings))
         await asyncio.to_thread(gateway.wait_ready)
         agent = stack.enter_context(node(tmp_path / "node", broker, slave))
-        await asyncio.to_thread(wait_for, lambda: len(counter.handed_out) > 20, seconds=30, describe=f"polls; agent log:\n{agent.tail()}")
+        await asyncio.to_thread(wait_for, lambda: len(counter.handed_out) > 20, seconds=30, describe="polls", log=agent)
 
         kills, taken = await asyncio.to_thread(kill_in_turn, agent, gateway, broker)
         unit.inject(FaultKind.DEAD)
@@ -130,7 +130,7 @@ def settle(agent: Node, gateway: Gateway) -> None:
         boots = [entry for entry in gateway.get("/api/v1/ledger") if entry["node"] == agent.name]
         return any(entry["last"] >= last and entry["missing"] == 0 for entry in boots)
 
-    wait_for(committed, seconds=90, every=0.2, describe=f"seq {last} at the gateway; agent:\n{agent.tail()}\ngateway:\n{gateway.tail()}")
+    wait_for(committed, seconds=90, every=0.2, describe=f"seq {last} at the gateway", log=gateway)
 
 
 def all_events(gateway: Gateway) -> list[dict[str, Any]]:

@@ -21,8 +21,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], object], *, seconds: float = 15.0, every: float = 0.05, describe: str = "") -> object:
-    """What the callable returns once that is true; OSError counts as not yet. Raises AssertionError when the time is over."""
+def wait_for(
+    what: Callable[[], object], *, seconds: float = 15.0, every: float = 0.05, describe: str = "", log: "Child | None" = None
+) -> object:
+    """What the callable returns once that is true; OSError counts as not yet.
+
+    Raises AssertionError when the time is over or the process ``log`` has died, with the end of its log.
+    """
     deadline = time.monotonic() + seconds
     last: object = None
     while time.monotonic() < deadline:
@@ -33,8 +38,11 @@ def wait_for(what: Callable[[], object], *, seconds: float = 15.0, every: float 
         else:
             if last:
                 return last
+        if log is not None and not log.running:
+            break
         time.sleep(every)
-    raise AssertionError(f"waited {seconds} s for {describe or what}: {last!r}")
+    said = f"\n{log.tail()}" if log is not None else ""
+    raise AssertionError(f"waited {seconds} s for {describe or what}: {last!r}{said}")
 
 
 def answers(port: int) -> bool:

@@ -28,7 +28,7 @@ class Mosquitto(Child):
 
     def start(self) -> None:
         super().start()
-        wait_for(lambda: answers(self.port), describe=f"mosquitto on {self.port}; its log: {self.tail()}")
+        wait_for(lambda: answers(self.port), describe=f"mosquitto on {self.port}", log=self)
 
 
 class Influx(Child):
@@ -60,7 +60,7 @@ bind-address = "127.0.0.1:{free_port()}"
 
     def start(self) -> None:
         super().start()
-        wait_for(self._pings, seconds=30, describe=f"influxd on {self.port}; its log: {self.tail()}")
+        wait_for(self._pings, seconds=30, describe=f"influxd on {self.port}", log=self)
 
     def _pings(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/ping", timeout=2) as answer:  # noqa: S310 - a loopback address of our own
@@ -91,4 +91,4 @@ class Postgres(Child):
 
     def start(self) -> None:
         super().start()
-        wait_for(lambda: answers(self.port), seconds=30, describe=f"postgres on {self.port}; its log: {self.tail()}")
+        wait_for(lambda: answers(self.port), seconds=30, describe=f"postgres on {self.port}", log=self)

@@ -39,7 +39,7 @@ class Gateway(Child):
         super().__init__([*MUKI, "gateway", "run", str(configuration)], folder / "gateway.log")
 
     def wait_ready(self) -> None:
-        wait_for(lambda: self.get("/ready"), seconds=START, describe=f"the gateway; its log:\n{self.tail()}")
+        wait_for(lambda: self.get("/ready"), seconds=START, describe="the gateway", log=self)
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON answer of the API. Raises OSError while it does not listen, and for a status that is no success."""
