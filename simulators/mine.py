@@ -79,6 +79,7 @@ class Mine:
     async def __aenter__(self) -> Self:
         """Raises OSError for a port that is taken or a folder that cannot be written."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "endpoints.json").unlink(missing_ok=True)  # of a run that was killed: nobody may take it for this one's
         async with contextlib.AsyncExitStack() as stack:
             for device in (self.gas_bus, self.pump_plc, self.conveyor_plc, self.pump_vibration, self.camera):
                 await stack.enter_async_context(device)

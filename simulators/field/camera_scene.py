@@ -78,7 +78,7 @@ class Scene:
         image = self._draw(seconds, boxes)
         match lens:
             case Lens.COVERED:
-                image = np.full_like(image, (24, 30, 36))
+                image = _mud(seconds)
             case Lens.DARK:
                 image = (image // 24).astype(np.uint8)
             case Lens.BLURRED:
@@ -148,6 +148,12 @@ def _disc(image: Image, x: int, y: int, radius: int, colour: tuple[int, int, int
     part = image[top : y + radius + 1, left : x + radius + 1]
     rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
     part[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = colour
+
+
+def _mud(seconds: float) -> Image:
+    """Dull and without structure, but alive: some light comes through and moves, and that survives JPEG where grain does not."""
+    light = 3 * np.sin(2 * np.pi * np.arange(WIDTH) / WIDTH + 0.9 * seconds)
+    return np.asarray(np.broadcast_to((light + 30)[None, :, None] * np.array([0.8, 1.0, 1.2]), (HEIGHT, WIDTH, 3)), np.uint8)
 
 
 def _blur(image: Image) -> Image:

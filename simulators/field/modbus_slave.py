@@ -18,7 +18,8 @@ from simulators.field.modbus_pdu import FaultKind, Unit, exception_response
 GATEWAY_TARGET_SILENT = 0x0B  # application protocol V1.1b3, section 7
 SILENCE = 0.02  # seconds; stands for the 3.5 characters that end a frame, which a pseudo-terminal cannot time
 GARBAGE = bytes.fromhex("deadbeef00ff55aa1337")
-_FIXED = frozenset({1, 2, 3, 4, 5, 6})
+_FIXED = frozenset({1, 2, 3, 4, 5, 6})  # functions whose request has 8 bytes
+_WRITES = frozenset({5, 6, 15, 16})
 
 
 def crc16(frame: bytes) -> int:
@@ -145,7 +146,7 @@ class RtuBus:
     def _handle(self, frame: bytes) -> None:
         address, request = frame[0], frame[1:-2]
         if address == 0:
-            for each in self.units.values():
+            for each in self.units.values() if request[0] in _WRITES else ():
                 each.answer(request)
             return
         unit = self.units.get(address)

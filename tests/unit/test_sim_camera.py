@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simulators.field.camera_feed import CameraFeed
-from simulators.field.camera_scene import HEIGHT, WIDTH, Image, Lens, Scene, render_clip
+from simulators.field.camera_scene import HEIGHT, WIDTH, Image, Lens, Scene, jpeg, render_clip
 
 
 def _decode(jpeg: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
@@ -101,6 +101,9 @@ def test_each_lens_looks_as_it_is_called() -> None:
     assert pictures[Lens.DARK].mean() < 20 < pictures[Lens.CLEAR].mean()
     assert pictures[Lens.COVERED].std() < 8 < pictures[Lens.CLEAR].std()
     assert sharpness(Lens.BLURRED) < sharpness(Lens.CLEAR) / 5
+    for lens in pictures:  # only a frozen camera sends the same picture twice, after JPEG too
+        one, two = (_decode(jpeg(scene.picture(frame, frame / 5, lens)[0])) for frame in (20, 21))
+        assert not np.array_equal(one, two), lens
     first, truth = scene.picture(10, 12.0)
     frozen, frozen_truth = scene.picture(11, 14.0, Lens.FROZEN)
     assert np.array_equal(first, frozen)
