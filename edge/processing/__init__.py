@@ -56,6 +56,7 @@ class Processor(Protocol):
 
 REGISTRY: dict[str, str] = {
     "bearing-condition": "edge.processing.scoring:BearingConditionProcessor",
+    "belt-slip": "edge.processing.slip:BeltSlipProcessor",
     "camera-check": "edge.processing.vision:CameraCheckProcessor",
     "vibration": "edge.processing.vibration:VibrationProcessor",
 }
