@@ -5,11 +5,13 @@ import shutil
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 from math import inf, nan
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -48,16 +50,21 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Opener:
+def opener(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Opener]:
     """Opens one and the same store each time it is called."""
     if kind == "memory":
-        return lambda: open_store("memory", {})
+        yield lambda: open_store("memory", {})
+        return
     if kind == "duckdb":
-        return lambda: open_store("duckdb", {"path": tmp_path / "history.duckdb"})
+        yield lambda: open_store("duckdb", {"path": tmp_path / "history.duckdb"})
+        return
     url = request.getfixturevalue("influx_url")
     database = f"muki_test_{os.getpid()}_{next(_numbers)}"
     token = {"token_file": os.environ["MUKI_TEST_INFLUX_TOKEN_FILE"]} if "MUKI_TEST_INFLUX_TOKEN_FILE" in os.environ else {}
-    return lambda: open_store("influx", {"url": url, "database": database, **token})
+    yield lambda: open_store("influx", {"url": url, "database": database, **token})
+    if "MUKI_TEST_INFLUX_URL" in os.environ:
+        drop = urlencode({"q": f'DROP DATABASE "{database}"'}).encode()
+        urllib.request.urlopen(f"{url}/query", data=drop, timeout=10).close()  # noqa: S310 - the server that the tester named
 
 
 @pytest.fixture
