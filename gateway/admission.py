@@ -17,6 +17,7 @@ SECOND = 1_000_000_000
 SKEW_LIMIT_NS = 2 * SECOND
 AHEAD_LIMIT_NS = 300 * SECOND
 EARLIEST_NS = 946_684_800 * SECOND  # 2000-01-01T00:00:00Z: no device that could send this existed before
+CENTURY_NS = 36_525 * 86_400 * SECOND
 WINDOW_NS = 60 * SECOND
 SAMPLES_TO_BELIEVE = 3  # a message may have waited for any time; only several in a row say that the clock is behind
 
@@ -52,12 +53,12 @@ class Skew:
             self._sure_until_ns = received_ns + WINDOW_NS
 
     def at(self, now_ns: int) -> int:
-        """Nanoseconds to add to the node's times; 0 while nothing is known."""
+        """Nanoseconds to add to the node's times, at most a century; 0 while nothing is known."""
         while self._window and self._window[0][0] < now_ns - WINDOW_NS:
             self._window.popleft()
         if not self._window:
             return 0
-        smallest = self._window[0][1]
+        smallest = max(-CENTURY_NS, min(CENTURY_NS, self._window[0][1]))
         believed = now_ns < self._sure_until_ns or (len(self._recent) == SAMPLES_TO_BELIEVE and self._recent[0] >= now_ns - WINDOW_NS)
         return smallest if smallest < 0 or believed else 0
 

@@ -205,7 +205,9 @@ class Annunciator:
             done += 1
         try:
             self._ledger.commit(settled)
-        except SQLAlchemyError as error:
+        except Exception as error:
+            if not isinstance(error, SQLAlchemyError):
+                log.exception("the ledger failed in a way nobody foresaw")
             # Journaled but not in the ledger: the nodes send these again, and the journal knows their ids.
             settled, retry = [], str(error)
         return Outcome(done, changed, settled, duplicates, failed, retry)

@@ -1,12 +1,8 @@
 """Ingest: each message from the broker is decoded, judged and handed on: readings to the batcher, alarms and births to the annunciator."""
 
-import contextlib
 import logging
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
-
-import msgspec
 
 from contract.alarms import AlarmEvent
 from contract.messages import (
@@ -18,12 +14,11 @@ from contract.messages import (
     NodeState,
     decode,
     event_from_wire,
-    inflate,
     to_ms,
     to_ns,
 )
 from contract.topics import GATEWAY, ROOT, VERSION, Topic, parse
-from gateway.admission import Refusal, Skew, admit, time_event
+from gateway.admission import CENTURY_NS, Refusal, Skew, admit, time_event
 from gateway.annunciator import Annunciator
 from gateway.batcher import Batcher
 from gateway.ledger import Entry, Ledger
@@ -31,6 +26,7 @@ from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import silence
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.numbering import numbered
 from gateway.rejects import Refused, Rejects
 from gateway.session import Incoming
 from gateway.store import StoreFrame
@@ -44,13 +40,6 @@ _PASSED_OVER = frozenset({"evidence", "result"})
 _NUMBERED = frozenset({"data", "alarm"})
 
 
-class _Numbered(msgspec.Struct):
-    """What must be readable of a refused message, so that its node can be told to stop sending it."""
-
-    boot: str = ""
-    seq: int = 0
-
-
 class Origin(NamedTuple):
     """Whose message it is, for whoever refuses a part of it."""
 
@@ -58,27 +47,6 @@ class Origin(NamedTuple):
     incoming: Incoming
     boot: str | None = None
     seq: int | None = None
-
-
-_numbered = msgspec.json.Decoder(_Numbered)
-_BOOT = re.compile(rb'"boot"\s*:\s*"([0-9A-Za-z-]{1,64})"')
-_SEQ = re.compile(rb'"seq"\s*:\s*([1-9][0-9]{0,15})\b')
-
-
-def numbered(payload: bytes) -> tuple[str, int] | None:
-    """The boot and seq of a message that cannot be read as a whole; None where they cannot be read either.
-
-    A payload that is no JSON to its end may still begin with both.
-    """
-    with contextlib.suppress(ContractError):
-        payload = inflate(payload)
-    try:
-        found = _numbered.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        boot, seq = _BOOT.search(payload[:65536]), _SEQ.search(payload[:65536])
-        return (boot[1].decode(), int(seq[1])) if boot and seq else None
-    valid = _BOOT.fullmatch(b'"boot":"%s"' % found.boot.encode()) is not None and 0 < found.seq < 1 << 53
-    return (found.boot, found.seq) if valid else None
 
 
 class Ingest:
@@ -208,7 +176,8 @@ class Ingest:
         moved = AlarmEvent(
             event.id, event.definition, node, event.point, when.time_ns, event.transition, event.value, when.quality, event.evidence
         )
-        shifted = Entry(*entry[:3], when.time_ns - event.time_ns)
+        shift_ns = max(-CENTURY_NS, min(CENTURY_NS, when.time_ns - event.time_ns))
+        shifted = Entry(*entry[:3], shift_ns)
         if not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
             self._metrics.dropped.inc()
 

@@ -350,3 +350,18 @@ async def test_history_that_arrives_behind_announces_nothing(tmp_path: Path) -> 
             assert news == ["e3"]
             entries = gateway.services.journal.history(node="pump-3")
             assert [(entry.what, entry.late) for entry in reversed(entries)] == [("active", True), ("normal", True), ("active", False)]
+
+
+async def test_the_gateways_own_alarm_cannot_be_declared_or_raised_by_a_node(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker:
+        async with Gateway(config(tmp_path, broker.port), store=MemoryStore()) as gateway, device(broker.port) as one:
+            await until(lambda: gateway.session.up)
+            await one.birth(POINTS, alarms=[{**CO_HIGH, "id": "silence"}, CO_HIGH])
+            raised = await one.alarm("silence", "active", event="e1")
+            other = await one.alarm("co-high", "active", event="e2")
+            await until(lambda: one.acked() == {raised, other})
+            assert [(reject["reason"], reject["where"]) for reject in one.rejects()] == [
+                ("reserved_id", "$.alarms"),
+                ("reserved_id", "$.event.definition"),
+            ]
+            assert [view.key for view in gateway.services.journal.standing()] == ["pump-3.co-high"]
