@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Send
 
 from gateway.api.errors import Parts, Refused
 from gateway.live import LiveBus, LiveEvent, Subscription
@@ -41,21 +42,33 @@ async def events(request: Request, services: Parts) -> StreamingResponse:
     if streams.count >= MAX_STREAMS:
         raise Refused(503, "too_many_streams", f"{MAX_STREAMS} live streams are open: close one")
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return StreamingResponse(_follow(services.bus, streams), media_type="text/event-stream", headers=headers)
+    return _Stream(_follow(services.bus, streams), media_type="text/event-stream", headers=headers)
 
 
-async def _follow(bus: LiveBus, streams: Streams) -> AsyncIterator[bytes]:
+class _Stream(StreamingResponse):
+    """Ends its generator itself when the client goes, instead of leaving that to the garbage collector."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
+
+
+async def _follow(bus: LiveBus, streams: Streams) -> AsyncGenerator[bytes, None]:
     streams.count += 1
     try:
         with bus.subscribe() as subscription:
             yield b"retry: 1000\n" + _frame("hello", {"now": _now_ms()})
-            async for frame in _frames(subscription, streams.ending):
-                yield frame
+            async with aclosing(_frames(subscription, streams.ending)) as frames:
+                async for frame in frames:
+                    yield frame
     finally:
         streams.count -= 1
 
 
-async def _frames(subscription: Subscription, ending: asyncio.Event) -> AsyncIterator[bytes]:
+async def _frames(subscription: Subscription, ending: asyncio.Event) -> AsyncGenerator[bytes, None]:
     end = asyncio.create_task(ending.wait(), name="stream end")
     beat = asyncio.get_running_loop().time() + HEARTBEAT
     event: asyncio.Task[LiveEvent] | None = None

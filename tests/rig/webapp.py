@@ -136,6 +136,10 @@ class WebSite:
             async with asyncio.timeout(2):
                 await task
 
+    def restart(self) -> None:
+        """A new application on the same services, as after a restart of the gateway: the old one's streams have ended for good."""
+        self.app = create_app(self.services)
+
     def close(self) -> None:
         self.store.close()
         self.services.engine.dispose()

@@ -109,7 +109,7 @@ export class ValueList {
     };
     const name = element("span", { class: "name" }, nameOf(point), element("span", { class: "small" }, parts.remark));
     const key = seriesKey(point.node, point.point);
-    const attributes = { type: "button", class: "value", "data-key": key, "aria-pressed": String(key === this.selected), title: point.point };
+    const attributes = { type: "button", class: "value", "data-key": key, "aria-pressed": String(key === this.selected), title: `${t("values.show", { name: nameOf(point) })} (${point.point})` };
     const button = element("button", attributes, parts.mark, name, parts.gauge, parts.number, element("span", { class: "unit" }, point.unit));
     button.addEventListener("click", () => this.chosen(point));
     this.rows.set(key, { ...parts, button });
