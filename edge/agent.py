@@ -11,7 +11,7 @@ from edge import clock
 from edge.alarms import AlarmRules, removed
 from edge.config import NodeConfig
 from edge.disk import Disk
-from edge.errors import Retry
+from edge.errors import EdgeError, Misconfigured, Retry
 from edge.health import PERIOD, Counters, Health, ModuleStatus
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
@@ -90,7 +90,7 @@ class Agent:
                 writer.cancel()
                 publisher.cancel()
         finally:
-            with contextlib.suppress(TimeoutError, Retry):
+            with contextlib.suppress(TimeoutError, EdgeError):
                 async with asyncio.timeout(LAST_COMMIT):
                     await self._disk.close()
         log.info("node=%s stopped", config.node)
@@ -102,7 +102,7 @@ class Agent:
                 # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
                 await self._disk.put([])
                 level = await self._disk.level()
-            except Retry:
+            except (Retry, Misconfigured):  # the writer says so in the log
                 await asyncio.sleep(PERIOD)
                 continue
             counters = Counters(

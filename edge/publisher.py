@@ -104,10 +104,7 @@ class Publisher:
             finally:
                 await self._say_goodbye(client)
         finally:
-            # aiomqtt leaves the socket and its task behind when a connection attempt is cancelled or times out.
-            client._client.disconnect()
-            if client._disconnected.done() and not client._disconnected.cancelled():
-                client._disconnected.exception()  # else asyncio reports it as never retrieved
+            await _release(client)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         await client.subscribe(self._topics["ack"], qos=1)
@@ -193,6 +190,17 @@ class Publisher:
             async with asyncio.timeout(_GOODBYE):
                 await client.publish(self._topics["state"], self._state(online=False), qos=1, retain=True)
                 await client.__aexit__(None, None, None)
+
+
+async def _release(client: aiomqtt.Client) -> None:
+    """Closes what aiomqtt leaves open when a connection attempt is cancelled or times out: the socket, its keep-alive task, its future."""
+    client._client.on_disconnect = None
+    client._client._sock_close()
+    if client._misc_task is not None:
+        client._misc_task.cancel()
+        await asyncio.gather(client._misc_task, return_exceptions=True)
+    if client._disconnected.done() and not client._disconnected.cancelled():
+        client._disconnected.exception()  # else asyncio reports it as never retrieved
 
 
 def read_ack(payload: bytes, boot: str, last_seq: int) -> Ack:

@@ -33,12 +33,15 @@ QUIET_LEAST = 30.0  # s
 class SourceSupervisor:
     """Runs one source until cancelled. ``deliver`` gets every batch, and after a failure each point once as bad:source_fault."""
 
-    def __init__(self, entry: ConfiguredSource, node: str, deliver: Callable[[Sequence[Item]], None]) -> None:
+    def __init__(
+        self, entry: ConfiguredSource, node: str, deliver: Callable[[Sequence[Item]], None], *, quiet: float | None = None
+    ) -> None:
+        """``quiet``: seconds without a batch after which it is taken for hung, instead of `quiet_limit` of its points."""
         self._source = entry.source
         self._name = entry.settings.name
         self._node = node
         self._deliver = deliver
-        self._quiet = quiet_limit(entry.source.points())
+        self._quiet = quiet if quiet is not None else quiet_limit(entry.source.points())
         self._complaint = ""
         self.status = ModuleStatus(module_point(node, "source", self._name), "source_fault")
 
@@ -76,7 +79,7 @@ class SourceSupervisor:
                 except TimeoutError:
                     if not limit.expired():
                         raise
-                    raise Retry(f"delivered nothing for {self._quiet:.0f} s") from None
+                    raise Retry(f"delivered nothing for {self._quiet:g} s") from None
                 news = self.status.change(True, clock.now().wall_ns)
                 if news:
                     log.info("node=%s source=%s running", self._node, self._name)

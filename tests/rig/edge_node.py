@@ -10,7 +10,7 @@ import edge.processing
 import edge.sources
 from contract.messages import PointDeclaration
 from contract.values import Reading
-from edge.errors import Retry
+from edge.errors import Fatal, Retry
 from edge.items import Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.sources import SourceContext, SourceSettings
@@ -20,6 +20,7 @@ class CounterSettings(SourceSettings):
     points: list[str]
     every: float = 0.1
     fails_while: str = ""  # a file: while it exists the source raises Retry
+    fatal_while: str = ""  # a file: while it exists the source raises Fatal
     breaks_while: str = ""  # a file: while it exists the source raises something unexpected
 
 
@@ -53,6 +54,8 @@ class CounterSource:
     def _obey(self) -> None:
         if self._settings.fails_while and (self._folder / self._settings.fails_while).exists():
             raise Retry("the counter was told to fail")
+        if self._settings.fatal_while and (self._folder / self._settings.fatal_while).exists():
+            raise Fatal("the counter was told that going on would do harm")
         if self._settings.breaks_while and (self._folder / self._settings.breaks_while).exists():
             raise ZeroDivisionError("the counter was told to break")
 
@@ -104,7 +107,7 @@ broker: {{host: 127.0.0.1, port: {port}}}
 data_dir: data
 outbox: {{flush_every: 0.05}}
 sources:
-  - {{name: counter, type: counter, points: [test/a, test/b], every: {every}, fails_while: fail, breaks_while: break}}
+  - {{name: counter, type: counter, points: [test/a, test/b], every: {every}, fails_while: fail, breaks_while: break, fatal_while: fatal}}
 {extra}"""
     )
     return path
