@@ -1,0 +1,283 @@
+"""Vibration figures against tones whose velocity can be computed by hand, a simulated machine, and recordings of real bearings."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from contract.values import GOOD, Reading, bad
+from edge.items import Waveform
+from edge.processing import Processor, ProcessorContext
+from edge.processing.spectrum import ZONES, is_clipped, rms_velocity, shape_of, zone
+from edge.processing.vibration import VibrationProcessor, VibrationSettings
+from simulators.plant.vibration import Vibration, velocity_rms
+
+START = 1_700_000_000_000_000_000
+BEARING = {"balls": 9, "ball_mm": 7.94, "pitch_mm": 39.04}
+INPUT = "pump-1/vibration/de"
+
+
+def processor(**settings: Any) -> VibrationProcessor:
+    given = {"name": "v", "type": "vibration", "input": INPUT} | settings
+    made = VibrationProcessor(VibrationSettings.model_validate(given), ProcessorContext("node", Path()))
+    assert isinstance(made, Processor)
+    made.start()
+    return made
+
+
+def waveform(samples: Any, rate_hz: float = 12_800.0, **more: Any) -> Waveform:
+    return Waveform(INPUT, START, rate_hz, np.asarray(samples, np.float32), **more)
+
+
+def tone(frequency: float, peak: float = 1.0, *, rate: float = 12_800.0, seconds: float = 1.0, phase: float = 0.3) -> np.ndarray[Any, Any]:
+    time = np.arange(round(rate * seconds)) / rate
+    return np.asarray(peak * np.sin(2 * np.pi * frequency * time + phase))
+
+
+def velocity_of_tone(frequency: float, peak_g: float = 1.0) -> float:
+    """mm/s RMS: the amplitude of an integrated sine is that of the sine over its angular frequency."""
+    return float(9.80665 * 1000 * peak_g / (2 * np.pi * frequency) / np.sqrt(2))
+
+
+def named(readings: Sequence[Reading]) -> dict[str, float | None]:
+    return {reading.point.removeprefix(f"{INPUT}/"): reading.value for reading in readings}
+
+
+def quality_of(readings: Sequence[Reading]) -> str:
+    (quality,) = {str(reading.quality) for reading in readings}
+    return quality
+
+
+# --- figures ---
+
+
+def test_one_g_at_100_hz_is_11_mm_s() -> None:
+    assert velocity_of_tone(100) == pytest.approx(11.04, abs=0.005)
+    values = named(processor().process(waveform(tone(100))))
+    assert values["rms_velocity"] == pytest.approx(11.04, rel=0.002)
+    assert values["rms_acceleration"] == pytest.approx(1 / np.sqrt(2), rel=1e-4)
+    assert values["peak_acceleration"] == pytest.approx(1, rel=1e-3)
+    assert values["crest_factor"] == pytest.approx(np.sqrt(2), rel=1e-3)
+    assert values["kurtosis"] == pytest.approx(1.5, rel=1e-3)
+
+
+@given(st.floats(20, 990), st.floats(0, 6.28), st.sampled_from([4096.0, 12_800.0, 25_600.0]), st.sampled_from([1.0, 1.37, 2.0]))
+def test_a_tone_between_two_lines_costs_less_than_one_percent(frequency: float, phase: float, rate: float, seconds: float) -> None:
+    found = rms_velocity(tone(frequency, rate=rate, seconds=seconds, phase=phase), rate, 10)
+    assert found == pytest.approx(velocity_of_tone(frequency), rel=0.01)
+
+
+@pytest.mark.parametrize("frequency", [4.0, 1020.0, 3000.0])
+def test_what_lies_outside_the_band_does_not_count(frequency: float) -> None:
+    assert rms_velocity(tone(frequency), 12_800, 10) < 0.005 * velocity_of_tone(frequency)
+
+
+def test_an_offset_does_not_count() -> None:
+    assert rms_velocity(tone(100) + 7.5, 12_800, 10) == pytest.approx(velocity_of_tone(100), rel=0.002)
+
+
+def test_tones_add_as_powers() -> None:
+    both = rms_velocity(tone(50, 0.1) + tone(320, 0.5), 12_800, 10)
+    assert both == pytest.approx(np.hypot(velocity_of_tone(50, 0.1), velocity_of_tone(320, 0.5)), rel=0.005)
+
+
+def test_metres_per_second_squared_are_converted() -> None:
+    in_g = named(processor().process(waveform(tone(100))))
+    in_si = named(processor().process(waveform(tone(100) * 9.80665, unit="m/s2")))
+    assert in_si == pytest.approx(in_g, rel=1e-5)
+
+
+def test_below_600_rpm_the_band_begins_at_2_hz() -> None:
+    slow = waveform(tone(5, 0.02, rate=2560, seconds=4), 2560)
+    assert named(processor(rpm=599).process(slow))["rms_velocity"] == pytest.approx(velocity_of_tone(5, 0.02), rel=0.02)
+    assert (named(processor(rpm=600).process(slow))["rms_velocity"] or 0) < 0.05 * velocity_of_tone(5, 0.02)
+
+
+def test_kurtosis_of_noise_is_3_and_of_impulses_is_high() -> None:
+    noise = np.random.default_rng(1).normal(0, 1, 100_000)
+    shape = shape_of(noise)
+    assert shape is not None
+    assert shape.kurtosis == pytest.approx(3, abs=0.1)
+    noise[::5000] += 20
+    impulsive = shape_of(noise)
+    assert impulsive is not None
+    assert impulsive.kurtosis > 10
+
+
+@pytest.mark.parametrize(
+    ("row", "limits"),
+    [
+        ("iso10816_3_group1_rigid", (2.3, 4.5, 7.1)),
+        ("iso10816_3_group1_flexible", (3.5, 7.1, 11.0)),
+        ("iso10816_3_group2_rigid", (1.4, 2.8, 4.5)),
+        ("iso10816_3_group2_flexible", (2.3, 4.5, 7.1)),
+        ("iso10816_7_cat2_le200", (3.2, 5.1, 8.5)),
+        ("iso10816_7_cat2_gt200", (4.2, 6.1, 9.5)),
+    ],
+)
+def test_zones_of_each_row(row: str, limits: tuple[float, float, float]) -> None:
+    assert ZONES[row].limits == limits
+    assert [zone(limit, limits) for limit in limits] == [1, 2, 3]
+    assert [zone(limit + 0.01, limits) for limit in limits] == [2, 3, 4]
+    assert zone(0.0, limits) == 1
+    declared = processor(zone=row).points()[f"{INPUT}/zone"]
+    assert ZONES[row].label in declared.description["es"]
+
+
+def test_the_zone_follows_the_velocity() -> None:
+    found = [
+        named(processor(zone="iso10816_3_group2_rigid").process(waveform(tone(100, peak)))).get("zone") for peak in (0.1, 0.2, 0.3, 0.5)
+    ]
+    assert found == [1, 2, 3, 4]  # 1.1, 2.2, 3.3 and 5.5 mm/s
+
+
+# --- quality ---
+
+
+@pytest.mark.parametrize(
+    ("given", "quality"),
+    [
+        (waveform(tone(100), dropped=3), "uncertain:dropped_samples"),
+        (waveform(np.clip(tone(100), -0.7, 0.7)), "uncertain:clipped"),
+        (waveform(tone(100, seconds=0.3)), "uncertain:short_waveform"),
+        (waveform(tone(100), unit="mV"), "bad:wrong_unit"),
+        (waveform(tone(100, rate=1999), 1999), "bad:rate_too_low"),
+        (waveform(np.full(12_800, np.nan)), "bad:sensor_fault"),
+        (waveform(np.append(tone(100), np.inf)), "bad:sensor_fault"),
+        (waveform(np.full(12_800, 0.25)), "bad:stuck"),
+        (waveform([]), "bad:short_waveform"),
+    ],
+)
+def test_doubts_and_refusals_have_a_reason(given: Waveform, quality: str) -> None:
+    readings = processor(zone="iso10816_3_group1_rigid", bearing=BEARING, rpm=1480).process(given)
+    assert len(readings) == 10
+    assert quality_of(readings) == quality
+    assert all((reading.value is None) == quality.startswith("bad") for reading in readings)
+
+
+@given(st.floats(3, 900), st.floats(0.01, 20), st.floats(0, 0.2), st.integers(0, 1000))
+def test_a_whole_signal_in_counts_of_a_converter_is_not_taken_for_clipped(frequency: float, peak: float, noise: float, seed: int) -> None:
+    samples = tone(frequency, peak) + np.random.default_rng(seed).normal(0, noise + 1e-9, 12_800)
+    counts = np.rint(samples / 0.0005)
+    assert not is_clipped(counts * 0.0005)
+    limit = 0.8 * np.abs(counts).max()
+    if limit > 50 and 10 * noise < peak:  # noise alone touches the limit too seldom to tell
+        assert is_clipped(np.clip(counts, -limit, limit) * 0.0005)
+
+
+def test_a_known_full_scale_decides_by_itself() -> None:
+    assert is_clipped(np.array([0.0, 5.0, 5.0, 1.0]), 5.0)
+    assert not is_clipped(np.array([0.0, 5.0, 1.0, 1.0]), 5.0)
+    assert quality_of(processor(full_scale=1.0).process(waveform(tone(100)))) == "uncertain:clipped"
+
+
+# --- speed ---
+
+
+def test_speed_from_a_point_gates_every_output() -> None:
+    made = processor(rpm_point="pump-1/speed", min_rpm=100, bearing=BEARING)
+    assert made.wants() == {INPUT, "pump-1/speed"}
+    sample = waveform(tone(100))
+    assert quality_of(made.process(sample)) == "bad:no_speed"
+    made.process(Reading("pump-1/speed", START, 1480.0))
+    assert quality_of(made.process(sample)) == "good"
+    made.process(Reading("pump-1/speed", START, 99.0))
+    stopped = made.process(sample)
+    assert quality_of(stopped) == "bad:not_running"
+    assert all(reading.value is None for reading in stopped)
+    made.process(Reading("pump-1/speed", START, None, bad("no_response")))
+    assert quality_of(made.process(sample)) == "bad:no_speed"
+    made.process(Reading("pump-1/speed", START - 60_000_000_000, 1480.0))
+    assert quality_of(made.process(sample)) == "bad:stale_speed"
+
+
+def test_other_items_are_left_alone_and_times_are_those_of_the_last_sample() -> None:
+    made = processor()
+    assert made.process(Waveform("other/point/de", START, 12_800.0, np.zeros(9, np.float32))) == []
+    assert {reading.time_ns for reading in made.process(waveform(tone(100)))} == {START + 1_000_000_000}
+
+
+def test_every_reading_is_declared_in_both_languages_and_lies_in_its_range() -> None:
+    made = processor(zone="iso10816_3_group1_rigid", bearing=BEARING, rpm=1480)
+    declared = made.points()
+    readings = made.process(waveform(tone(100) + np.random.default_rng(1).normal(0, 0.1, 12_800)))
+    assert [reading.point for reading in readings] == list(declared)
+    for reading in readings:
+        declaration = declared[reading.point]
+        assert set(declaration.description) == {"es", "en"}
+        assert declaration.asset == "pump-1"
+        assert declaration.range is not None
+        assert reading.value is not None
+        assert declaration.range[0] <= reading.value <= declaration.range[1]
+        assert reading.quality == GOOD
+
+
+# --- bearing lines ---
+
+
+@pytest.mark.parametrize("part", ["outer", "inner"])
+@pytest.mark.parametrize("rpm", [900, 1480, 2970])
+def test_the_line_of_the_damaged_race_stands_out(part: str, rpm: int) -> None:
+    made = processor(rpm=rpm, bearing=BEARING)
+    machine = Vibration(3)
+    healthy = named(made.process(waveform(machine.block(12_800, shaft_hz=rpm / 60))))
+    damaged = named(made.process(waveform(machine.block(12_800, shaft_hz=rpm / 60, severity=0.6, part=part))))
+    line = {"outer": "bpfo_ratio", "inner": "bpfi_ratio"}[part]
+    ratios = {name: value or 0.0 for name, value in damaged.items() if name.endswith("_ratio")}
+    assert max(ratios, key=lambda name: ratios[name]) == line
+    assert ratios[line] > 5
+    assert (healthy[line] or 0) < 4
+
+
+@pytest.mark.parametrize("severity", [0.0, 0.5, 1.0])
+def test_velocity_of_a_simulated_machine_is_the_one_it_was_given(severity: float) -> None:
+    samples = Vibration(5).block(25_600, shaft_hz=24.7, severity=severity)
+    found = named(processor().process(waveform(samples)))["rms_velocity"]
+    assert found == pytest.approx(velocity_rms(severity), rel=0.1)
+
+
+def _recordings() -> Path:
+    root = Path(os.environ.get("MUKI_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+    if not (root / "bearing_cwru").is_dir():
+        pytest.skip("no recordings: set MUKI_DATA")
+    return root / "bearing_cwru"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("OR@6_7", "bpfo_ratio"), ("OR@6_21", "bpfo_ratio"), ("IR_7", "bpfi_ratio"), ("IR_21", "bpfi_ratio")]
+)
+@pytest.mark.parametrize("rpm", [1730, 1797])
+def test_lines_of_real_damaged_bearings(name: str, line: str, rpm: int) -> None:
+    with np.load(_recordings() / f"{rpm}_{name}_DE12.npz") as archive:
+        samples = archive["DE"][:12_000] * float(archive["DE_scale"])
+    values = named(processor(rpm=rpm, bearing=BEARING).process(waveform(samples, 12_000.0)))
+    ratios = {name: value or 0.0 for name, value in values.items() if name.endswith("_ratio")}
+    assert max(ratios, key=lambda name: ratios[name]) == line
+    assert ratios[line] > 8
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bearing": BEARING}, "write rpm: NUMBER or rpm_point: POINT"),
+        ({"rpm": 1480, "rpm_point": "pump-1/speed"}, "not both"),
+        ({"rpm": 1480, "bearing": {"balls": 9, "ball_mm": 79.4, "pitch_mm": 39.04}}, "0 < ball_mm < pitch_mm"),
+        ({"zone": "iso10816_3"}, "iso10816_3_group1_rigid"),
+        ({"input": "de"}, "write asset/signal"),
+        ({"input": "a/b/c/d/e/f"}, "2 to 6 parts"),
+        ({"envelope_band": [5000, 2000]}, "lowest, highest"),
+        ({"zoen": "x"}, "Extra inputs"),
+    ],
+)
+def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        processor(**change)
