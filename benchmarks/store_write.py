@@ -7,7 +7,6 @@ contender gets the same batches, one after the other, and is stopped after some 
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.table import report
 from gateway.store import Series, StoreFrame
 from gateway.store.opening import open_store
 from tests.rig.servers import Influx
@@ -24,6 +24,7 @@ SECOND = 1_000_000_000
 T0 = 1_763_870_400 * SECOND
 BATCH = 50  # frames, 5,000 values
 LIMIT_S = 8.0
+PEERS = {"duckdb": "duckdb executemany", "influx": "influx Point"}
 POINTS = [f"pump-{place // 10}/vibration/de/signal-{place % 10}" for place in range(100)]
 
 
@@ -150,32 +151,26 @@ def main() -> int:
     arguments = parser.parse_args()
     results, reads = run(arguments.frames)
     rates = {result.name: result for result in results}
-    ratios = {
-        "duckdb / executemany": rates["duckdb"].rate / rates["duckdb executemany"].rate,
-        "duckdb / executemany, per CPU second": rates["duckdb"].cpu_rate / rates["duckdb executemany"].cpu_rate,
-        "influx / Point": rates["influx"].rate / rates["influx Point"].rate,
-        "influx / Point, per CPU second": rates["influx"].cpu_rate / rates["influx Point"].cpu_rate,
-    }
-    if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "writes": [
-                        {**result._asdict(), "values_per_s": result.rate, "values_per_cpu_s": result.cpu_rate} for result in results
-                    ],
-                    "reads": [read._asdict() for read in reads],
-                    "ratios": ratios,
-                }
-            )
-        )
-        return 0
-    print(f"{'store':<20}{'values':>10}{'values/s':>12}{'CPU s':>8}{'values/CPU s':>14}")
-    for result in results:
-        print(f"{result.name:<20}{result.values:>10,}{result.rate:>12,.0f}{result.cpu_s:>8.2f}{result.cpu_rate:>14,.0f}")
-    for read in reads:
-        print(f"{read.name}: chart of 7 days {read.chart_ms:.1f} ms, latest of {len(POINTS)} series {read.latest_ms:.1f} ms")
-    for name, ratio in ratios.items():
-        print(f"{name}: {ratio:.1f} x")
+    report(
+        "stores: values written in frames of 100",
+        [
+            {
+                "store": result.name,
+                "values": result.values,
+                "values_per_s": result.rate,
+                "cpu_s": result.cpu_s,
+                "values_per_cpu_s": result.cpu_rate,
+                "wall_ratio": result.rate / rates[PEERS.get(result.name, result.name)].rate,
+                "cpu_ratio": result.cpu_rate / rates[PEERS.get(result.name, result.name)].cpu_rate,
+            }
+            for result in results
+        ],
+        as_json=arguments.json,
+        notes=[
+            "the ratios are to the obvious way to the same database; CPU seconds are this process's, without the server's",
+            *(f"{one.name}: chart of 7 days {one.chart_ms:.1f} ms, latest of {len(POINTS)} series {one.latest_ms:.1f} ms" for one in reads),
+        ],
+    )
     return 0
 
 

@@ -173,7 +173,18 @@ class InfluxStore:
             else:
                 numbers[one] = (time_ns, value)
         chosen = numbers.keys() | texts.keys() if series is None else [one for one in series if one in numbers or one in texts]
-        return {one: sample for one in chosen if (sample := _newer(numbers.get(one), texts.get(one)))}
+        return {one: sample for one in chosen if (sample := self._newer(one, numbers.get(one), texts.get(one)))}
+
+    def _newer(self, series: Series, number: tuple[int, float] | None, text: tuple[int, str] | None) -> Sample | None:
+        """The newer of the last number and the last quality; at one instant the two are one reading."""
+        if text is None or (number is not None and number[0] > text[0]):
+            return sample_of(*number, None) if number else None
+        whole = sample_of(text[0], number[1] if number is not None and number[0] == text[0] else None, text[1])
+        if whole is None:
+            # Written between the two questions: the number was asked first.
+            again = self._samples(series, text[0], text[0] + 1)
+            return again[0] if again else sample_of(*number, None) if number else None
+        return whole
 
     def raw(self, series: Series, start_ns: int, end_ns: int, limit: int = 10_000) -> list[Sample]:
         check_range(start_ns, end_ns)
@@ -241,13 +252,6 @@ class InfluxStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._server.url}: the store is closed")
-
-
-def _newer(number: tuple[int, float] | None, text: tuple[int, str] | None) -> Sample | None:
-    """The newer of the last number and the last quality; at one instant the two are one reading."""
-    if number is None or (text is not None and text[0] > number[0]):
-        return sample_of(text[0], None, text[1]) if text else None
-    return sample_of(*number, text[1] if text is not None and text[0] == number[0] else None)
 
 
 def _count_again(samples: Iterable[Sample], start_ns: int, width: int, wrong: set[int], slots: dict[int, Bucket]) -> None:

@@ -42,13 +42,18 @@ def quality_text(value: float | None, quality: str) -> str:
 
 
 def sample_of(time_ns: int, number: float | None, text: str | None) -> Sample | None:
-    """The reading that the two fields tell of; None where there is none. Where there is a text, it decides."""
+    """The reading that the two fields tell of; None where there is none. Where there is a text, it decides.
+
+    None as well for a text that speaks of a number which is not there: the line was being written while it was read.
+    """
     if text is None:
         return None if number is None else Sample(time_ns, float(number), "good")
     quality, _, told = text.partition(" ")
     if quality.startswith("bad"):
         return Sample(time_ns, float(told) if told else None, quality)
-    return Sample(time_ns, None if told == "none" or number is None else float(number), quality)
+    if told == "none":
+        return Sample(time_ns, None, quality)
+    return None if number is None else Sample(time_ns, float(number), quality)
 
 
 class Existing(NamedTuple):

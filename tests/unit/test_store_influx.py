@@ -326,6 +326,7 @@ def test_a_line_is_what_a_person_would_write() -> None:
         (1.0, "bad:stuck", Sample(7, None, "bad:stuck")),
         (1.0, "bad:stuck 4.5", Sample(7, 4.5, "bad:stuck")),
         (None, None, None),
+        (None, "uncertain:stale", None),
     ],
 )
 def test_the_text_decides_about_the_number(number: float | None, text: str | None, sample: Sample | None) -> None:

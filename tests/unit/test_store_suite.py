@@ -367,7 +367,9 @@ def test_readers_and_writers_do_not_disturb_each_other(store: TimeSeriesStore) -
     def write(node: str) -> None:
         try:
             for start in range(0, 200, 10):
-                store.write([one(Series(node, CO.point), T0 + at * SECOND, float(at)) for at in range(start, start + 10)])
+                # Each batch brings a quality that no store has seen.
+                quality = f"uncertain:reason_{start}"
+                store.write([one(Series(node, CO.point), T0 + at * SECOND, float(at), quality) for at in range(start, start + 10)])
         except BaseException as error:
             failures.append(error)
 
