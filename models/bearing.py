@@ -102,6 +102,7 @@ def line_ratios(
 
 
 HARMONICS = 4
+_FADE = 0.05  # of a segment at each end
 _EDGES = np.linspace(0.02, 0.49, 11)  # of the sampling rate: below is the shaft, above is the converter's filter
 _NARROW = [(float(_EDGES[i]), float(_EDGES[i + 2])) for i in range(9)]
 _WIDE = [(float(_EDGES[i]), float(_EDGES[i + 4])) for i in range(0, 7, 2)]
@@ -156,7 +157,7 @@ def _segment_features(segment: Floats, step: float, orders: FaultOrders) -> Floa
     centred = segment - segment.mean()
     if not centred.any():
         raise ValueError("waveform: every sample has the same value: a sensor that measures shows at least noise")
-    spectrum = np.fft.rfft(centred)
+    spectrum = np.fft.rfft(centred * _faded(len(segment)))
     magnitude = np.abs(spectrum)
     whitened = spectrum / np.maximum(magnitude, np.finfo(np.float64).tiny)
     bins = int(max(HARMONICS * max(orders), 2 * orders.bpfi + 1, 4) * (1 + SLIP) / step) + 4
@@ -180,7 +181,15 @@ def _envelope(band: np.ndarray[Any, Any], bins: int) -> tuple[Floats, float]:
     power /= power.mean() or 1.0
     lines = np.abs(np.fft.rfft((power - 1) * np.hanning(size)))[:bins]
     lines[len(band) :] = 0.0
-    return lines, float(np.log(max((power**2).mean(), 1e-12) / 2))
+    inner = power[int(_FADE * size) : int((1 - _FADE) * size)]
+    return lines, float(np.log(max((inner**2).mean(), 1e-12) / (2 * max(inner.mean(), 1e-6) ** 2)))
+
+
+def _faded(size: int) -> Floats:
+    """Cosine ends: where a segment is cut out of drift or low frequency, the jump would ring through every band like an impact."""
+    ramp = np.sin(np.linspace(0, np.pi / 2, int(_FADE * size))) ** 2
+    window: Floats = np.concatenate([ramp, np.ones(size - 2 * len(ramp)), ramp[::-1]])
+    return window
 
 
 def _line_table(logs: Floats, step: float, orders: FaultOrders) -> Floats:

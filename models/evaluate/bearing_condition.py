@@ -115,7 +115,11 @@ def figure(score: Score, truth: Array, predicted: Array, groups: Array) -> Figur
 
 def metrics(folder: Path) -> list[Metric]:
     """The table of the card, recomputed from the data."""
-    bench = Bench(folder)
+    return table_of(Bench(folder))
+
+
+def table_of(bench: Bench) -> list[Metric]:
+    """The same of a bench that is already there."""
     folds, external = [bench.fold(size) for size in SIZES], bench.fold(EXTERNAL_SIZE, (*SIZES, EXTERNAL_SIZE))
     table = []
     for fold in folds:

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.bearing import FEATURE_NAMES
 from models.bench import measure
 from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold, Training, card_path, write_card
-from models.evaluate.bearing_condition import Bench, metrics
+from models.evaluate.bearing_condition import Bench, table_of
 from models.train.bearing_condition import FALSE_ALARMS, HEALTHY, LABELS, NAME, SEED, SIMULATED_FAULTS, SIMULATED_WEIGHT, to_onnx
 from models.train.recordings import data_folder
 
@@ -41,7 +41,7 @@ FAILURE_MODES = (
 )
 
 
-def card_for(content: bytes, cost: Cost, folder: Path) -> Card:
+def card_for(content: bytes, cost: Cost, bench: Bench) -> Card:
     """The card of this artifact, its figures recomputed from the data."""
     return Card(
         name=NAME,
@@ -84,7 +84,7 @@ def card_for(content: bytes, cost: Cost, folder: Path) -> Card:
             ),
         ),
         leakage_check=LEAKAGE,
-        metrics=tuple(metrics(folder)),
+        metrics=tuple(table_of(bench)),
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=Training(command=f"python -m models.train.{NAME}", commit=_commit(), seed=SEED),
@@ -93,13 +93,13 @@ def card_for(content: bytes, cost: Cost, folder: Path) -> Card:
 
 def publish(artifacts: Path = ARTIFACTS) -> None:
     """Trains, measures, and writes the artifact and its card."""
-    folder = data_folder()
-    model, _choice = Bench(folder).final()
+    bench = Bench(data_folder())
+    model, _choice = bench.final()
     content = to_onnx(model)
     path = artifacts / f"{NAME}.onnx"
     path.write_bytes(content)
     unknown = Cost(latency_ms_p50=1e-6, latency_ms_p95=1e-6, peak_memory_mb=1e-6, machine="not yet measured")
-    card = card_for(content, unknown, folder)
+    card = card_for(content, unknown, bench)
     write_card(card, card_path(path))
     found = measure(path)
     cost = Cost(latency_ms_p50=found.p50_ms, latency_ms_p95=found.p95_ms, peak_memory_mb=found.peak_memory_mb, machine=found.machine)
