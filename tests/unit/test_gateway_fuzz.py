@@ -120,3 +120,24 @@ def test_a_number_is_found_in_what_was_cut_off() -> None:
     assert numbered(b'{"boot": "b b", "seq": 1}') is None
     assert numbered(b'{"boot": 7, "seq": 1}') is None
     assert numbered(b'{"boot": "b"') is None
+
+
+async def test_times_that_sql_cannot_hold_are_refused_and_settled(tmp_path: Path) -> None:
+    far = 253402300799999  # the year 9999, which the contract allows and 64 bits of nanoseconds do not
+    async with running(tmp_path) as gateway:
+        acked: list[Entry] = []
+        gateway.batcher._acknowledge = gateway.rejects.acknowledge = gateway.services.annunciator._acknowledge = acked.append
+        for kind, message in (
+            ("birth", {**BIRTH, "standing": []}),
+            ("state", STATE),
+            ("data", {**DATA, "seq": 1, "sent": far}),
+            ("data", {**DATA, "seq": 2, "sent": far, "frames": [{"t": far, "v": {"gas-2/co": 1.0}}]}),
+            ("alarm", {**ALARM, "seq": 3, "sent": far}),
+            ("alarm", {**ALARM, "seq": 4, "sent": MS, "event": {**ALARM["event"], "id": "e3", "t": far}}),
+        ):
+            gateway.ingest.handle(Incoming(f"muki/v1/test/pump-3/{kind}", json.dumps(message).encode(), False, time.time_ns()))
+        await asyncio.wait_for(gateway.batcher.drained(), 10)
+        await asyncio.wait_for(gateway.services.annunciator.drained(), 10)
+        assert sorted(entry.seq for entry in acked) == [1, 2, 3, 4]
+        (view,) = [view for view in gateway.services.journal.standing() if view.node == "pump-3"]
+        assert abs(view.now.since_ns - time.time_ns()) < 60_000_000_000
