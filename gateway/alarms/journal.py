@@ -1,7 +1,7 @@
 """The alarm journal: every event and every action, kept in SQL, and the state that they lead to."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, and_, select, update
@@ -32,6 +32,13 @@ class NotPossible(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class _Locked(NamedTuple):
+    """An alarm whose row is held by the transaction."""
+
+    fold: Fold
+    version: int
 
 
 class Journal:
@@ -123,7 +130,7 @@ class Journal:
                 )
             )
             self._save(connection, key, after, at_ns)
-            return AlarmView(key, row.node, row.point, definition, after)
+            return AlarmView(key, row.node, row.point, definition, after, row.version + 1)
 
     def expire_shelved(self, *, now_ns: int) -> list[AlarmView]:
         """Ends the shelving whose time is over, and returns these alarms: those whose condition holds are unacknowledged again."""
@@ -172,7 +179,7 @@ class Journal:
 
     def _views(self, condition: Any) -> list[AlarmView]:
         joined = STATE.outerjoin(DEFINITION, DEFINITION.c.key == STATE.c.key)
-        columns = (STATE.c.key, STATE.c.node, STATE.c.definition, STATE.c.point, STATE.c.after, DEFINITION.c.body)
+        columns = (STATE.c.key, STATE.c.node, STATE.c.definition, STATE.c.point, STATE.c.after, STATE.c.version, DEFINITION.c.body)
         with self._engine.connect() as connection:
             rows = connection.execute(select(*columns).select_from(joined).where(condition)).all()
         return [
@@ -182,6 +189,7 @@ class Journal:
                 row.point,
                 _definition.decode(row.body) if row.body else undeclared(row.definition, row.point),
                 _fold.decode(row.after),
+                row.version,
             )
             for row in rows
         ]
@@ -191,15 +199,15 @@ class Journal:
         body = connection.execute(select(DEFINITION.c.body).where(DEFINITION.c.key == key)).scalar_one_or_none()
         return _definition.decode(body) if body else None
 
-    def _lock(self, connection: Connection, key: str, node: str, definition: str, point: str) -> Fold:
+    def _lock(self, connection: Connection, key: str, node: str, definition: str, point: str) -> _Locked:
         """The alarm's state, its row held until the transaction ends, so that two gateways take turns with one alarm."""
-        row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "newest_ns": 0}
+        row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "version": 0, "newest_ns": 0}
         insert = self._insert(STATE).values(key=key, after=_encode(Fold()), **row)
         connection.execute(insert.on_conflict_do_nothing())
         if point:
             connection.execute(update(STATE).where(STATE.c.key == key, STATE.c.point != point).values(point=point))
-        after = connection.execute(select(STATE.c.after).where(STATE.c.key == key).with_for_update()).scalar_one()
-        return _fold.decode(after)
+        locked = connection.execute(select(STATE.c.after, STATE.c.version).where(STATE.c.key == key).with_for_update()).one()
+        return _Locked(_fold.decode(locked.after), locked.version)
 
     @staticmethod
     def _put(connection: Connection, event: AlarmEvent, key: str, *, received_ns: int, late: bool, inferred: bool) -> int | None:
@@ -231,12 +239,12 @@ class Journal:
         connection.execute(EVENT.insert().values(key=key, id=event.id, **row))
         return event.time_ns
 
-    def _conclude(self, connection: Connection, event: AlarmEvent, before: Fold, since_ns: int, *, late: bool) -> Recorded:
+    def _conclude(self, connection: Connection, event: AlarmEvent, before: _Locked, since_ns: int, *, late: bool) -> Recorded:
         key = alarm_key(event.node, event.definition)
         definition = self._define(connection, key) or undeclared(event.definition, event.point)
         after = self._refold(connection, key, since_ns, latching=definition.latching)
-        changed = after != before
-        view = AlarmView(key, event.node, event.point or definition.point, definition, after) if changed else None
+        changed = after != before.fold
+        view = AlarmView(key, event.node, event.point or definition.point, definition, after, before.version + 1) if changed else None
         announce = not late and after.state is State.UNACKNOWLEDGED and after.event == event.id
         return Recorded(view, duplicate=False, announce=announce)
 
@@ -262,7 +270,13 @@ class Journal:
         connection.execute(
             update(STATE)
             .where(STATE.c.key == key)
-            .values(state=fold.state.value, newest_ns=newest_ns, shelved_until_ns=fold.shelved_until_ns, after=_encode(fold))
+            .values(
+                state=fold.state.value,
+                version=STATE.c.version + 1,
+                newest_ns=newest_ns,
+                shelved_until_ns=fold.shelved_until_ns,
+                after=_encode(fold),
+            )
         )
 
 

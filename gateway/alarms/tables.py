@@ -69,6 +69,7 @@ STATE = Table(
     Column("definition", String(64), nullable=False),
     Column("point", String(256), nullable=False),
     Column("state", String(32), nullable=False, index=True),
+    Column("version", BigInteger, nullable=False),  # grows by one with every write
     Column("newest_ns", BigInteger, nullable=False),  # of its events and actions
     Column("shelved_until_ns", BigInteger),
     Column("after", Text, nullable=False),

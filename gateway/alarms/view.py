@@ -15,13 +15,14 @@ def undeclared(definition: str, point: str) -> AlarmDefinition:
 
 
 class AlarmView(NamedTuple):
-    """One alarm of one node: what it means, and where it stands."""
+    """One alarm of one node: what it means, and where it stands. Of two views of one alarm, the one with the higher ``version`` is newer."""
 
     key: str
     node: str
     point: str
     definition: AlarmDefinition
     now: Fold
+    version: int
 
     @property
     def state(self) -> State:
@@ -56,6 +57,7 @@ class AlarmView(NamedTuple):
             "shelved_by": now.shelved_by,
             "shelved_until": _ms(now.shelved_until_ns),
             "note": now.note,
+            "version": self.version,
             "event": now.event,
             "evidence": list(now.evidence),
         }

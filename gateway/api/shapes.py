@@ -9,7 +9,10 @@ Texts = dict[str, str]
 
 
 class AlarmShape(BaseModel):
-    """One alarm as it stands; ``limit`` is in the point's unit, in seconds for ``silence``; texts are keyed by language."""
+    """One alarm as it stands; ``limit`` is in the point's unit, in seconds for ``silence``; texts are keyed by language.
+
+    ``version`` grows with every change: of two, the higher one is the newer.
+    """
 
     key: str
     node: str
@@ -36,6 +39,7 @@ class AlarmShape(BaseModel):
     shelved_by: str | None
     shelved_until: float | None
     note: str
+    version: int
     event: str
     evidence: list[str]
 

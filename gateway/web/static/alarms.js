@@ -13,9 +13,10 @@ export const titleOf = (alarm) => inLanguage(alarm.title, alarm.definition);
 export const actionOf = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? "acknowledge" : ACTIONS[alarm.state]);
 
 export class AlarmList {
-  // `act(alarm, action)` opens the dialog; `unitOf(node, point)` knows the declared unit; `changed(alarms)` hears of every change.
-  constructor({ act, unitOf, changed }) {
-    this.calls = { act, unitOf, changed };
+  // `act(alarm, action)` opens the dialog; `pointOf(node, point)` knows unit and live value; `changed(alarms)` hears of every change.
+  constructor({ act, pointOf, changed }) {
+    this.calls = { act, pointOf, changed };
+    this.versions = new Map(); // also of those that are normal by now
     this.alarms = new Map();
     this.rows = new Map();
     this.body = byId("alarm-rows");
@@ -24,10 +25,13 @@ export class AlarmList {
 
   replace(alarms) {
     this.alarms = new Map(alarms.map((alarm) => [alarm.key, alarm]));
+    this.versions = new Map(alarms.map((alarm) => [alarm.key, alarm.version]));
     this.draw();
   }
 
   update(alarm) {
+    if (alarm.version <= (this.versions.get(alarm.key) ?? 0)) return; // an answer and the stream may cross
+    this.versions.set(alarm.key, alarm.version);
     const known = this.alarms.get(alarm.key);
     if (alarm.state === "normal") this.alarms.delete(alarm.key);
     else this.alarms.set(alarm.key, alarm);
@@ -115,15 +119,22 @@ export class AlarmList {
   }
 
   valueCell(alarm) {
-    const unit = this.calls.unitOf(alarm.node, alarm.point);
-    const cell = element("td", {});
-    if (alarm.value !== null) {
-      cell.append(element("span", { class: "reading" }, measured(alarm.value), " ", element("span", { class: "unit" }, unit)));
-    }
-    const quality = qualityText(alarm.quality);
-    if (quality) cell.append(element("span", { class: "small" }, quality));
-    if (!quality || alarm.condition !== "bad_quality") cell.append(element("span", { class: "small" }, limitOf(alarm, unit)));
+    const unit = this.calls.pointOf(alarm.node, alarm.point)?.unit ?? "";
+    const number = element("span", { class: "number" });
+    const quality = element("span", { class: "small quality" });
+    const reading = element("span", { class: "reading" }, number, " ", element("span", { class: "unit" }, unit));
+    const cell = element("td", {}, reading, quality, element("span", { class: "small" }, limitOf(alarm, unit)));
+    this.value(alarm, cell);
     return cell;
+  }
+
+  // The value as it is now; until one comes, the one that raised the alarm.
+  value(alarm, cell) {
+    const point = this.calls.pointOf(alarm.node, alarm.point);
+    const { value, quality } = point?.time ? point : alarm;
+    cell.querySelector(".reading").hidden = value === null;
+    if (value !== null) write(cell.querySelector(".number"), measured(value));
+    write(cell.querySelector(".quality"), qualityText(quality ?? "good"));
   }
 
   sinceCell(alarm) {
@@ -152,6 +163,7 @@ export class AlarmList {
   tick() {
     write(byId("clock"), clockTime(now()));
     for (const { alarm, row } of this.rows.values()) {
+      this.value(alarm, row.children[3]);
       write(row.querySelector(".lasting"), duration((now() - alarm.since) / 1000));
     }
   }

@@ -15,12 +15,12 @@ const NODES_AGAIN = 15000;
 const trend = new Trend();
 const nodes = new NodeList();
 const values = new ValueList({ chosen: choose });
-const unitOf = (node, point) => values.unitOf(node, point);
-const history = new History({ unitOf });
+const pointOf = (node, point) => values.pointOf(node, point);
+const history = new History({ pointOf });
 const dialog = new ActDialog({ done: (alarm) => take("alarm", alarm) });
 const alarms = new AlarmList({
   act: (alarm, action) => dialog.open(alarm, action),
-  unitOf,
+  pointOf,
   changed: (standing) => values.alarmsChanged(standing),
 });
 

@@ -8,8 +8,8 @@ import { measured, moment, t } from "./words.js";
 const PAGE = 30;
 
 export class History {
-  constructor({ unitOf }) {
-    this.unitOf = unitOf;
+  constructor({ pointOf }) {
+    this.pointOf = pointOf;
     this.entries = [];
     this.next = null;
     byId("history-more").addEventListener("click", () => this.more());
@@ -44,7 +44,7 @@ export class History {
 
   row(entry) {
     const small = (text) => (text ? element("span", { class: "small" }, text) : null);
-    const value = entry.value === null ? "" : `${measured(entry.value)} ${this.unitOf(entry.node, entry.point)}`;
+    const value = entry.value === null ? "" : `${measured(entry.value)} ${this.pointOf(entry.node, entry.point)?.unit ?? ""}`;
     return element(
       "tr",
       {},

@@ -22,8 +22,8 @@ export class ValueList {
     setInterval(() => this.points.forEach((point) => this.paint(point)), 2000);
   }
 
-  unitOf(node, point) {
-    return this.points.get(seriesKey(node, point))?.unit ?? "";
+  pointOf(node, point) {
+    return this.points.get(seriesKey(node, point));
   }
 
   // A snapshot of the server; values that came over the stream meanwhile and are newer stay.
