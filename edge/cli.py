@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +19,7 @@ from edge.once import read_once, table
 
 log = logging.getLogger("muki.edge")
 
+STOP_WITHIN = 2.9  # s from the signal to the end
 _CONFIGURATION = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -64,7 +66,7 @@ async def _run(config: NodeConfig) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _begin_to_stop, config.node, stop)
     try:
         await Agent(config).run(stop)
     except EdgeError as error:
@@ -78,6 +80,21 @@ async def _run(config: NodeConfig) -> int:
             log.critical("node=%s stopped: %s", config.node, failure)
         return 1
     return 0
+
+
+def _begin_to_stop(node: str, stop: asyncio.Event) -> None:
+    """Stops in order, and after `STOP_WITHIN` without it: a source that does not let go must not keep the node from ending."""
+    if stop.is_set():
+        return
+    stop.set()
+    timer = threading.Timer(STOP_WITHIN, _give_up, (node,))
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up(node: str) -> None:
+    log.error("node=%s something does not let go: ending without it; what was committed is kept", node)
+    _leave(1)
 
 
 def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -188,10 +188,12 @@ class Outbox:
                     stored.append(self._insert(DATA, time_ms, _encoder.encode(frames)))
                 if self._bytes > self._max_bytes:
                     self._thin()
-        except sqlite3.Error as error:
+        except BaseException as error:
             self._acknowledged = acknowledged + self._acknowledged
             self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after = before
-            raise self.explain(error) from None
+            if isinstance(error, sqlite3.Error):
+                raise self.explain(error) from None
+            raise
         return stored
 
     def explain(self, error: sqlite3.Error) -> Retry | Fatal | Misconfigured:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from contract.alarms import AlarmEvent
 from contract.messages import PointDeclaration, frames_of
-from contract.values import Level, Reading, bad
+from contract.values import GOOD, Level, Quality, Reading, bad, uncertain, worst
 from edge import clock
 from edge.alarms import AlarmRules
 from edge.disk import Disk
@@ -24,6 +25,8 @@ MAX_WAITING = 20_000  # readings kept in memory while the disk takes nothing; th
 TICK = 0.25  # s: how finely delays and silence are watched
 _FIRST_BACKOFF = 1.0
 _LONGEST_BACKOFF = 30.0
+_END_NS = 253402300799999 * clock.MS  # the year 9999: the contract's last instant
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Pipeline:
@@ -71,7 +74,7 @@ class Pipeline:
         if reading.point not in self._points:
             self._refuse(reading.point)
             return
-        reading = presentable(reading)
+        reading = presentable(reading, now.wall_ns)
         events = self._rules.update(reading, now)
         if events:
             self.raise_events(events)
@@ -164,13 +167,23 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
             await event.wait()
 
 
-def presentable(reading: Reading) -> Reading:
-    """The reading as the wire takes it: whole milliseconds, a finite value or none, and no value without a bad quality to say why."""
+def presentable(reading: Reading, now_ns: int) -> Reading:
+    """The reading as the gateway takes it, because it refuses a whole message for one value that is none.
+
+    A float and finite, or no value and a bad quality that says why; whole milliseconds, and of this age of the world: a device with an
+    absurd clock is stamped with ``now_ns`` and uncertain:clock_unsure; a reason in the form of the contract.
+    """
     time_ns, value, quality = reading.time_ns, reading.value, reading.quality
-    if value is not None and not math.isfinite(value):
-        return Reading(reading.point, clock.whole_ms(time_ns), None, bad("not_finite"))
-    if value is None and quality.level is not Level.BAD:
-        return Reading(reading.point, clock.whole_ms(time_ns), None, bad("no_value"))
-    if time_ns % clock.MS:
-        return Reading(reading.point, clock.whole_ms(time_ns), value, quality)
-    return reading
+    if type(value) is float and math.isfinite(value) and quality is GOOD and time_ns % clock.MS == 0 and 0 <= time_ns < _END_NS:
+        return reading  # nearly all of them
+    if not 0 <= time_ns < _END_NS:
+        time_ns, quality = now_ns, worst(quality, uncertain("clock_unsure"))
+    if not quality.good and not _REASON.fullmatch(quality.reason):
+        quality = Quality(quality.level, "unnamed")
+    if value is not None:
+        value = float(value)  # NumPy's scalars and bool are no JSON numbers
+        if not math.isfinite(value):
+            value, quality = None, bad("not_finite")
+    elif quality.level is not Level.BAD:
+        quality = bad("no_value")
+    return Reading(reading.point, clock.whole_ms(time_ns), value, quality)

@@ -140,8 +140,9 @@ class Publisher:
                 await self._sleep(choice)
             if time.monotonic() - looked > _LOOK_AROUND:
                 looked = time.monotonic()
-                if synchronisation().synchronised is not clock:
-                    clock = not clock
+                found = synchronisation().synchronised
+                if found is not clock:
+                    clock = found
                     await self._publish_state(client)
 
     async def _sleep(self, choice: Choice) -> None:

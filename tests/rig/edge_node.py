@@ -19,6 +19,7 @@ from edge.sources import SourceContext, SourceSettings
 class CounterSettings(SourceSettings):
     points: list[str]
     every: float = 0.1
+    clings: bool = False  # does not let go when it is told to end
     fails_while: str = ""  # a file: while it exists the source raises Retry
     fatal_while: str = ""  # a file: while it exists the source raises Fatal
     breaks_while: str = ""  # a file: while it exists the source raises something unexpected
@@ -50,6 +51,8 @@ class CounterSource:
                 await asyncio.sleep(self._settings.every)
         finally:
             self.closed += 1
+            if self._settings.clings:
+                await asyncio.sleep(60)
 
     def _obey(self) -> None:
         if self._settings.fails_while and (self._folder / self._settings.fails_while).exists():

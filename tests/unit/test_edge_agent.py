@@ -160,6 +160,20 @@ def test_a_second_agent_on_the_same_folder_says_so_and_ends(tmp_path: Path) -> N
         assert "Traceback" not in log
 
 
+async def test_a_source_that_does_not_let_go_holds_nothing_back(tmp_path: Path) -> None:
+    clinging = "  - {name: clinging, type: counter, points: [other/c], clings: true}\n"
+    with Mosquitto(tmp_path / "broker") as broker:
+        async with stand_in(broker.port) as gateway:
+            with agent(write_config(tmp_path, broker.port, extra=clinging)) as node:
+                await until(lambda: values(gateway, "other/c"), describe=node.tail())
+                began = time.monotonic()
+                status = await asyncio.to_thread(node.stop)
+                assert time.monotonic() - began < 3.5
+                assert status == 1
+                assert "does not let go" in node.tail()
+                await until(lambda: gateway.of("state")[-1]["online"] is False)
+
+
 async def test_what_is_fatal_stops_the_node_with_one_line_and_status_1(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker") as broker:
         async with stand_in(broker.port) as gateway:

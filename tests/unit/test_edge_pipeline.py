@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority
-from contract.messages import PointDeclaration
+from contract.messages import Data, PointDeclaration, decode, encode, frames_of, readings_of
 from contract.values import GOOD, Reading, bad, uncertain
 from edge import clock
 from edge.alarms import AlarmRules
@@ -61,13 +61,29 @@ async def running(line: Line) -> AsyncIterator[Line]:
         await line.disk.close()
 
 
-def test_readings_are_made_presentable() -> None:
-    assert presentable(reading(1.0)) is not None
-    assert presentable(Reading("a/b", 1_000_001, 1.0)) == Reading("a/b", 1_000_000, 1.0)
-    assert presentable(Reading("a/b", 0, float("nan"))) == Reading("a/b", 0, None, bad("not_finite"))
-    assert presentable(Reading("a/b", 0, float("inf"), uncertain("x"))) == Reading("a/b", 0, None, bad("not_finite"))
-    assert presentable(Reading("a/b", 0, None)) == Reading("a/b", 0, None, bad("no_value"))
-    assert presentable(Reading("a/b", 0, None, bad("wire_break"))) == Reading("a/b", 0, None, bad("wire_break"))
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (Reading("a/b", 1_000_000, 1.0), Reading("a/b", 1_000_000, 1.0)),
+        (Reading("a/b", 1_000_001, 1.0), Reading("a/b", 1_000_000, 1.0)),
+        (Reading("a/b", 0, float("nan")), Reading("a/b", 0, None, bad("not_finite"))),
+        (Reading("a/b", 0, float("inf"), uncertain("x")), Reading("a/b", 0, None, bad("not_finite"))),
+        (Reading("a/b", 0, None), Reading("a/b", 0, None, bad("no_value"))),
+        (Reading("a/b", 0, None, bad("wire_break")), Reading("a/b", 0, None, bad("wire_break"))),
+        (Reading("a/b", 0, 1.5, bad("Wire Break!")), Reading("a/b", 0, 1.5, bad("unnamed"))),
+        (Reading("a/b", 0, True), Reading("a/b", 0, 1.0)),
+        (Reading("a/b", 0, np.float32(0.5)), Reading("a/b", 0, 0.5)),  # type: ignore[arg-type] # what a careless source does
+        (Reading("a/b", -1, 1.0), Reading("a/b", 7_000_000, 1.0, uncertain("clock_unsure"))),
+        (Reading("a/b", 10**30, 1.0, bad("stuck")), Reading("a/b", 7_000_000, 1.0, bad("stuck"))),
+    ],
+)
+def test_readings_are_made_presentable(given: Reading, expected: Reading) -> None:
+    found = presentable(given, 7_000_000)
+    assert found == expected
+    assert found.value is None or type(found.value) is float
+    (frame,) = frames_of([found])
+    message = decode(encode(Data("B", 1, [frame])), Data)
+    assert readings_of(message.frames[0]) == [expected]
 
 
 async def test_readings_wait_a_moment_and_an_alarm_does_not(tmp_path: Path) -> None:
