@@ -81,7 +81,8 @@ def is_clipped(samples: Floats, full_scale: float | None = None) -> bool:
     """Whether the tops of the signal are cut off.
 
     With ``full_scale`` (the unit of the samples): two samples at 99.9 % of it or beyond. Without: the greatest or least value occurs at
-    least 8 times and 10 times as often as the next one; a sine in counts of a converter has a ratio of 2.4 there, noise of about 1.
+    least 8 times, and 4 times as often as all values in the hundredth of the range next to it. A sine in counts of a converter has at
+    most 2.4 there; one cut at 95 % of its height has 4, at 80 % it has 24.
     """
     if full_scale is not None:
         return int(np.count_nonzero(np.abs(samples) >= 0.999 * full_scale)) >= 2
@@ -90,8 +91,10 @@ def is_clipped(samples: Floats, full_scale: float | None = None) -> bool:
 
 def _has_flat_top(samples: Floats) -> bool:
     top = samples.max()
-    at_top = int(np.count_nonzero(samples == top))
-    if at_top < 8:
+    at_top = samples == top
+    count = int(np.count_nonzero(at_top))
+    if count < 8 or count == len(samples):
         return False
-    below = samples[samples < top]
-    return len(below) > 0 and at_top >= 10 * int(np.count_nonzero(below == below.max()))
+    below = samples[~at_top]
+    edge = min(top - 0.01 * (top - samples.min()), below.max())  # a coarse converter has no value within the hundredth
+    return count >= 4 * int(np.count_nonzero(below >= edge))

@@ -99,22 +99,33 @@ class ModbusSource:
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """One batch for each unit and poll. A unit that does not answer comes out as ``bad:no_response`` at each attempt on it.
 
-        Raises Retry when the bus cannot be opened, is lost (after one batch of ``bad:no_connection``), or no unit on it answers any more.
+        Raises Retry when the bus cannot be opened, when no unit on it answers (at the first poll, or for three attempts on each later on), and
+        when the connection is lost, after one batch of ``bad:no_connection``.
         """
         settings = self._settings
         units = [UnitState(number, plan(points, settings.max_gap)) for number, points in sorted(settings.units.items())]
         async with self._open() as client:
             start, slot = time.monotonic(), 0
+            silence: list[list[Reading]] | None = []  # held back until a unit answers: a bus on which nobody does has not started
             while True:
                 now = time.monotonic()
                 # Units that answer go first: within a poll a dead one then delays nobody.
                 for unit in sorted((unit for unit in units if unit.due <= now), key=lambda unit: unit.failures):
                     readings = await self._poll(client, unit)
                     if not client.connected:
-                        yield [reading for each in units for block in each.blocks for reading in unread(block, _now_ns(), NO_CONNECTION)]
+                        if silence is None:
+                            yield [
+                                reading for each in units for block in each.blocks for reading in unread(block, _now_ns(), NO_CONNECTION)
+                            ]
                         raise Retry(f"{self._where}: the connection was lost")
+                    if silence is not None and unit.failures:
+                        silence.append(readings)
+                        continue
+                    for held in silence or ():
+                        yield held
+                    silence = None
                     yield readings
-                if all(unit.failures >= SILENT_ATTEMPTS for unit in units):
+                if silence or all(unit.failures >= SILENT_ATTEMPTS for unit in units):
                     raise Retry(self._nobody(units))
                 slot, missed = next_slot(start, settings.every, slot, time.monotonic())
                 if missed:
@@ -240,7 +251,7 @@ class ModbusSource:
             if line
             else "unit numbers"
         )
-        return f"{self._where}: no answer from unit {numbers} in {SILENT_ATTEMPTS} attempts; check that they are powered, {what}"
+        return f"{self._where}: no answer from unit {numbers}; check that they are powered, {what}"
 
 
 def _now_ns() -> int:

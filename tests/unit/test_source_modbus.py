@@ -6,7 +6,7 @@ import itertools
 import math
 import struct
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -289,20 +289,39 @@ async def _first(items: Any, count: int) -> Any:
         yield await anext(items)
 
 
-async def _exhaust(under_test: ModbusSource) -> None:
+async def _exhaust(under_test: ModbusSource, seen: list[Reading], after: int = 0, then: Callable[[], None] | None = None) -> None:
     async with running(under_test) as items:
-        async for _ in items:
-            pass
+        async for batch in items:
+            seen += batch
+            if then is not None and len(seen) == after:
+                then()
 
 
-async def test_no_unit_answering_is_a_lost_bus(tmp_path: Path) -> None:
+async def test_a_bus_on_which_nobody_answers_does_not_start(tmp_path: Path) -> None:
     units = two_units()
     for unit in units.values():
         unit.inject(FaultKind.DEAD)
     async with RtuBus(units, link=tmp_path / "tty"):
         under_test = source(TWO, tcp=None, rtu={"port": str(tmp_path / "tty")}, every=0.02, timeout=0.05)
-        with pytest.raises(Retry, match=r"no answer from unit 1, 2 in 3 attempts; .*wires A and B.*9600 8N1"):
-            await _exhaust(under_test)
+        seen: list[Reading] = []
+        with pytest.raises(Retry, match=r"no answer from unit 1, 2; .*wires A and B.*9600 8N1"):
+            await _exhaust(under_test, seen)
+        assert seen == []  # readings would say that the source runs
+
+
+async def test_a_bus_that_falls_silent_is_lost_after_three_attempts() -> None:
+    units = two_units()
+    async with TcpSlave(units) as slave:
+        under_test = source(TWO, tcp=slave.address, every=0.05, timeout=0.05)
+
+        def units_die() -> None:
+            for unit in units.values():
+                unit.inject(FaultKind.DEAD)
+
+        seen: list[Reading] = []
+        with pytest.raises(Retry, match="no answer from unit 1, 2"):
+            await _exhaust(under_test, seen, after=4, then=units_die)
+    assert [str(reading.quality) for reading in seen] == ["good"] * 4 + ["bad:no_response"] * 6
 
 
 @pytest.mark.parametrize(("code", "says"), [(1, "bad:exception_1"), (4, "bad:exception_4"), (11, "bad:exception_11")])
@@ -317,13 +336,14 @@ async def test_an_exception_is_a_quality_of_its_own(code: int, says: str) -> Non
 @pytest.mark.parametrize("kind", [FaultKind.WRONG_CHECK, FaultKind.HALF, FaultKind.GARBAGE])
 async def test_a_spoiled_answer_is_no_answer_and_the_next_one_counts(kind: FaultKind, tmp_path: Path) -> None:
     units = two_units()
-    units[1].inject(kind, times=1)
     one = {1: TWO[1]}
     async with RtuBus(units, link=tmp_path / "tty"):
         under_test = source(one, tcp=None, rtu={"port": str(tmp_path / "tty"), "baudrate": 115200}, every=0.1, timeout=0.08)
         async with running(under_test) as items:
-            readings = [reading async for (reading,) in _first(items, 2)]
-    assert [(r.value, str(r.quality)) for r in readings] == [(None, "bad:no_response"), (10.0, "good")]
+            readings = [reading async for (reading,) in _first(items, 1)]
+            units[1].inject(kind, times=1)
+            readings += [reading async for (reading,) in _first(items, 2)]
+    assert [(r.value, str(r.quality)) for r in readings] == [(10.0, "good"), (None, "bad:no_response"), (10.0, "good")]
 
 
 async def test_a_missing_address_in_a_request_is_isolated() -> None:
