@@ -17,6 +17,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.publisher import Publisher
 from edge.supervisor import SourceSupervisor
+from edge.watchdog import Watchdog
 from edge.worker import Worker
 
 log = logging.getLogger("muki.edge.agent")
@@ -48,6 +49,7 @@ class Agent:
             flush_every=config.outbox.flush_every,
         )
         self._worker.deliver = self._pipeline.handle
+        self._watchdog = Watchdog()
         self._supervisors = [SourceSupervisor(entry, node, self._pipeline.handle) for entry in config.sources]
         self._statuses: list[ModuleStatus] = [*(supervisor.status for supervisor in self._supervisors), *self._worker.statuses()]
         known = {definition.id for definition in config.alarms}
@@ -75,6 +77,7 @@ class Agent:
                     group.create_task(self._pipeline.watch_time(), name="alarm-delays"),
                     group.create_task(self._worker.run(), name="processing"),
                     group.create_task(self._report_health(), name="health"),
+                    group.create_task(self._watchdog.run(), name="watchdog"),
                     *(
                         group.create_task(supervisor.run(), name=f"source-{entry.settings.name}")
                         for supervisor, entry in zip(self._supervisors, config.sources, strict=True)
@@ -82,6 +85,7 @@ class Agent:
                 ]
                 await stop.wait()
                 log.info("node=%s stopping", config.node)
+                self._watchdog.tell("STOPPING=1")
                 for task in inflow:
                     task.cancel()
                 await asyncio.wait(inflow, timeout=LAST_COMMIT)
