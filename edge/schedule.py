@@ -16,6 +16,7 @@ from edge.outbox import ALARM, Stored
 WINDOW = 200  # messages in flight
 RESERVE = 50  # alarm events beyond the window
 HISTORY_RATE = 200.0  # messages/s
+HISTORY_AFTER = 3.0  # s into a connection at the latest; sooner once a live message has gone out
 FIRST_TIMEOUT = 2.0  # s
 LONGEST_TIMEOUT = 60.0  # s
 _JITTER = 0.25  # of each timeout, so that many nodes do not come back in step
@@ -56,6 +57,7 @@ class Schedule:
         self._exhausted = False
         self._tokens = 0.0
         self._tokens_ns = now_ns
+        self._hold_ns = now_ns + round(HISTORY_AFTER * SECOND)  # no history before: the first word is a live one
         self._delay: float | None = None  # s, smoothed time to an acknowledgement
         self._spread = 0.0
         self.cursor: int | None = None  # the last id of the history that was looked at
@@ -104,7 +106,8 @@ class Schedule:
         room -= len(live)
         share = max(0, self._window // 2 - sum(entry.history for entry in self._in_flight.values()))
         tokens = self._tokens_at(now_ns)
-        history = list(self._history)[: min(room, share, int(tokens))]
+        held = now_ns < self._hold_ns
+        history = [] if held else list(self._history)[: min(room, share, int(tokens))]
         send = [
             *alarms,
             *(entry.message for entry in due if entry.message.kind == ALARM),
@@ -114,7 +117,9 @@ class Schedule:
         ]
         fetch = _FETCH if not self._exhausted and not self._history and min(room, share) > 0 else 0
         wakes = [entry.due_ns for entry in self._in_flight.values() if entry.due_ns > now_ns]
-        if len(self._history) > len(history) and min(room, share) > len(history):
+        if held:
+            wakes.append(self._hold_ns)
+        elif len(self._history) > len(history) and min(room, share) > len(history):
             wakes.append(now_ns + round((1 - tokens % 1) * SECOND / self._rate))
         return Choice(send, fetch, min(wakes, default=None))
 
@@ -130,6 +135,8 @@ class Schedule:
             self._waiting.discard(message.id)
             if history:
                 self._tokens, self._tokens_ns = self._tokens_at(now_ns) - 1, now_ns
+            else:
+                self._hold_ns = min(self._hold_ns, now_ns)
             entry = self._in_flight[message.id] = _InFlight(message, history)
         entry.attempts += 1
         entry.sent_ns = now_ns

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge.clock import SECOND
 from edge.outbox import ALARM, DATA, Stored
-from edge.schedule import RESERVE, WINDOW, Schedule
+from edge.schedule import HISTORY_AFTER, RESERVE, WINDOW, Choice, Schedule
 
 BOOT = "B1"
 
@@ -36,7 +36,16 @@ def test_live_goes_before_history_and_alarms_before_data() -> None:
     plan = schedule()
     plan.found(messages(1, 5), 100)
     plan.put([*messages(6, 7), message(8, ALARM)])
-    assert send_all(plan, SECOND) == [8, 6, 7, 1, 2, 3, 4, 5]
+    assert send_all(plan, SECOND) == [8, 6, 7]
+    assert send_all(plan, SECOND) == [1, 2, 3, 4, 5]
+
+
+def test_history_waits_for_the_first_live_message_but_not_for_ever() -> None:
+    plan = schedule()
+    plan.found(messages(1, 5), 100)
+    before = round(HISTORY_AFTER * SECOND) - 1
+    assert plan.choose(before) == Choice([], 0, before + 1)
+    assert send_all(plan, before + 1) == [1, 2, 3, 4, 5]
 
 
 def test_choosing_changes_nothing() -> None:
@@ -50,15 +59,15 @@ def test_choosing_changes_nothing() -> None:
 def test_history_takes_at_most_half_of_the_window_and_the_rate() -> None:
     plan = schedule(window=20, history_rate=10)
     plan.found(messages(1, 100), 100)
-    assert send_all(plan, 0) == []
-    choice = plan.choose(0)
-    assert choice.wake_ns == SECOND // 10
+    begin = round(HISTORY_AFTER * SECOND)
+    assert send_all(plan, begin) == [1]
+    assert plan.choose(begin).wake_ns == begin + SECOND // 10
     sent: list[int] = []
-    for tenth in range(1, 20):
-        sent += send_all(plan, tenth * SECOND // 10)
-    assert sent == list(range(1, 11)), "ten in flight are half of the window"
+    for tenth in range(1, 19):
+        sent += send_all(plan, begin + tenth * SECOND // 10)
+    assert sent == list(range(2, 11)), "ten in flight are half of the window"
     plan.put(messages(101, 120))
-    assert send_all(plan, 19 * SECOND // 10) == list(range(101, 111)), "live data have the other half"
+    assert send_all(plan, begin + 18 * SECOND // 10) == list(range(101, 111)), "live data have the other half"
 
 
 def test_the_window_bounds_data_but_alarms_have_a_reserve() -> None:
