@@ -29,8 +29,8 @@ ENDINGS: dict[str, set[str]] = {
     "quality.": {Level.UNCERTAIN, Level.BAD},
     "connection.": {"connecting", "live", "lost"},
     "unit.": {"seconds", "minutes", "hours", "days"},
-    "alarms.": {"acknowledge", "reset", "unshelve"},
-    "dialog.": {"acknowledge", "reset", "unshelve"},
+    "alarms.": {"acknowledge", "reset", "shelve", "unshelve"},
+    "dialog.": {"acknowledge", "reset", "shelve", "unshelve"},
     "language.": set(LANGUAGES),
     "chart.range.": {"15m", "1h", "8h", "7d"},
     "quality.reason.": set(),  # other reasons are shown as they are

@@ -10,7 +10,11 @@ export const ASIDE = new Set(["shelved", "suppressed", "out_of_service"]);
 const ACTIONS = { latched_acknowledged: "reset", shelved: "unshelve" };
 
 export const titleOf = (alarm) => inLanguage(alarm.title, alarm.definition);
-export const actionOf = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? "acknowledge" : ACTIONS[alarm.state]);
+export function actionOf(alarm) {
+  if (UNACKNOWLEDGED.has(alarm.state)) return "acknowledge";
+  if (alarm.state === "acknowledged" && alarm.shelvable) return "shelve";
+  return ACTIONS[alarm.state];
+}
 
 export class AlarmList {
   // `act(alarm, action)` opens the dialog; `pointOf(node, point)` knows unit and live value; `changed(alarms)` hears of every change.

@@ -1,11 +1,12 @@
 // The dialog in which somebody answers for an alarm with their name. The browser remembers the name, not the note.
 
 import { titleOf } from "./alarms.js";
-import { byId } from "./dom.js";
-import { post } from "./server.js";
-import { reasonText, t } from "./words.js";
+import { byId, element } from "./dom.js";
+import { now, post } from "./server.js";
+import { duration, reasonText, t } from "./words.js";
 
 const NAME = "muki-operator";
+const SHELVED_FOR = [1800, 3600, 4 * 3600, 8 * 3600]; // seconds; a shift is the longest
 
 function remembered() {
   try {
@@ -32,6 +33,8 @@ export class ActDialog {
     this.note = byId("dialog-note");
     this.submit = byId("dialog-submit");
     this.error = byId("dialog-error");
+    this.duration = byId("dialog-duration");
+    this.duration.append(...SHELVED_FOR.map((seconds) => element("option", { value: seconds }, duration(seconds))));
     byId("dialog-cancel").addEventListener("click", () => this.dialog.close());
     byId("dialog-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -44,6 +47,10 @@ export class ActDialog {
     this.action = action;
     byId("dialog-title").textContent = t("dialog." + action);
     byId("dialog-alarm").textContent = `${t("priority." + alarm.priority)} · ${titleOf(alarm)} · ${alarm.point} · ${alarm.node}`;
+    const shelving = action === "shelve";
+    byId("dialog-shelving").hidden = !shelving;
+    byId("dialog-note-label").textContent = shelving ? t("dialog.reason") : t("dialog.note");
+    this.note.required = shelving;
     this.submit.textContent = t("alarms." + action);
     this.submit.disabled = false;
     this.error.textContent = "";
@@ -51,6 +58,12 @@ export class ActDialog {
     this.who.value = remembered();
     this.dialog.showModal();
     (this.who.value ? this.note : this.who).focus();
+  }
+
+  body(who) {
+    const note = this.note.value.trim();
+    if (this.action !== "shelve") return { who, note };
+    return { who, reason: note, until: now() + Number(this.duration.value) * 1000 };
   }
 
   async send() {
@@ -65,7 +78,7 @@ export class ActDialog {
     this.submit.disabled = true;
     this.error.textContent = "";
     try {
-      const after = await post(`/alarms/${encodeURIComponent(alarm.key)}/${action}`, { who, note: this.note.value.trim() });
+      const after = await post(`/alarms/${encodeURIComponent(alarm.key)}/${action}`, this.body(who));
       this.dialog.close();
       this.done(after);
     } catch (error) {
