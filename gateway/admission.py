@@ -19,7 +19,9 @@ AHEAD_LIMIT_NS = 300 * SECOND
 EARLIEST_NS = 946_684_800 * SECOND  # 2000-01-01T00:00:00Z: no device that could send this existed before
 CENTURY_NS = 36_525 * 86_400 * SECOND
 WINDOW_NS = 60 * SECOND
-SAMPLES_TO_BELIEVE = 3  # a message may have waited for any time; only several in a row say that the clock is behind
+SAMPLES_TO_BELIEVE = 3  # a busy machine delays one message, and a queue of them for a while: only a row of them says that a clock is behind
+SPAN_TO_BELIEVE_NS = 5 * SECOND
+BIRTH_DELAY_NS = 60 * SECOND  # longer than any birth travels
 
 CLOCK_UNSURE = str(uncertain("clock_unsure"))
 OUT_OF_RANGE = str(uncertain("out_of_range"))
@@ -34,37 +36,49 @@ class Skew:
     """One node's clock error: the smallest receive − send of the last minute, positive when the node's clock is behind.
 
     The minimum, because a message can only take longer than the shortest way. A message that arrives before it was sent proves a clock
-    that is ahead at once; one that took long proves nothing until others agree, or a birth does, which is never resent.
+    that is ahead at once; one that took long proves nothing until others agree over some seconds, or a birth does, which nobody stores.
     """
 
     def __init__(self) -> None:
         self._window: deque[tuple[int, int]] = deque()  # (received, difference), differences ascending: the first is the minimum
-        self._recent: deque[int] = deque(maxlen=SAMPLES_TO_BELIEVE)
-        self._sure_until_ns = 0
+        self._first_ns = self._last_ns = self._born_ns = 0  # when heard without a pause since, when heard last, when the last birth came
+        self._samples = 0
         self._applied_ns = 0
 
-    def add(self, *, sent_ns: int, received_ns: int, sure: bool = False) -> None:
+    def add(self, *, sent_ns: int, received_ns: int, birth: bool = False) -> None:
+        if received_ns > self._last_ns + WINDOW_NS:
+            self._first_ns, self._samples = received_ns, 0
+        self._last_ns = received_ns
+        self._samples += 1
         difference = received_ns - sent_ns
         while self._window and self._window[-1][1] >= difference:
             self._window.pop()
         self._window.append((received_ns, difference))
-        self._recent.append(received_ns)
-        if sure:
-            self._sure_until_ns = received_ns + WINDOW_NS
+        if birth:
+            self._born_ns = received_ns
 
-    def at(self, now_ns: int) -> int:
-        """Nanoseconds to add to the node's times, at most a century; 0 while nothing is known."""
+    def smallest(self, now_ns: int) -> int | None:
+        """The windowed minimum in nanoseconds, at most a century; None without a sample in the window."""
         while self._window and self._window[0][0] < now_ns - WINDOW_NS:
             self._window.popleft()
-        if not self._window:
+        return max(-CENTURY_NS, min(CENTURY_NS, self._window[0][1])) if self._window else None
+
+    def at(self, now_ns: int) -> int:
+        """Nanoseconds to add to the node's times; 0 while nothing is known."""
+        smallest = self.smallest(now_ns)
+        if smallest is None:
             return 0
-        smallest = max(-CENTURY_NS, min(CENTURY_NS, self._window[0][1]))
-        believed = now_ns < self._sure_until_ns or (len(self._recent) == SAMPLES_TO_BELIEVE and self._recent[0] >= now_ns - WINDOW_NS)
-        return smallest if smallest < 0 or believed else 0
+        by_many = self._samples >= SAMPLES_TO_BELIEVE and now_ns - self._first_ns >= SPAN_TO_BELIEVE_NS
+        by_birth = self._born_ns > now_ns - WINDOW_NS and smallest > BIRTH_DELAY_NS
+        return smallest if smallest < 0 or by_many or by_birth else 0
 
     def shift(self, now_ns: int) -> int:
-        """The correction to apply: the skew, held still while it moves less than half a second, so that resent readings keep their time."""
+        """The correction to apply where the skew is beyond its limit, held still while it moves less than half a second.
+
+        Readings that are sent again must get the time that they got before: the store knows them by it.
+        """
         skew = self.at(now_ns)
+        skew = skew if abs(skew) > SKEW_LIMIT_NS else 0
         if abs(skew - self._applied_ns) > SECOND // 2:
             self._applied_ns = skew
         return self._applied_ns

@@ -185,7 +185,7 @@ class Ingest:
         node, now_ns = topic.node, incoming.received_ns
         self._nodes.born(node, birth, now_ns=now_ns, retained=incoming.retained)
         if not incoming.retained:
-            self._skew(node).add(sent_ns=to_ns(birth.sent), received_ns=now_ns, sure=True)
+            self._skew(node).add(sent_ns=to_ns(birth.sent), received_ns=now_ns, birth=True)
         self.touched.add(node)
         self.retired.discard(node)
         definitions = [definition for definition in birth.alarms if definition.id != self._silence.id]

@@ -89,20 +89,22 @@ def test_skew_is_the_smallest_difference_of_the_last_minute(steps: list[tuple[in
     for wait, difference in steps:
         now += wait
         seen.append((now, difference))
-        skew.add(sent_ns=now - difference, received_ns=now, sure=True)
-        assert skew.at(now) == min(one for at, one in seen if at >= now - WINDOW_NS)
+        skew.add(sent_ns=now - difference, received_ns=now)
+        assert skew.smallest(now) == min(one for at, one in seen if at >= now - WINDOW_NS)
 
 
 def test_one_message_that_took_long_proves_nothing() -> None:
     skew = Skew()
     assert skew.at(NOW) == 0
-    for index in range(3):
-        assert skew.at(NOW) == 0
-        skew.add(sent_ns=NOW - HOUR + index, received_ns=NOW + index)
-    assert skew.at(NOW + 3) == HOUR
-    birth = Skew()
-    birth.add(sent_ns=NOW - HOUR, received_ns=NOW, sure=True)
-    assert birth.at(NOW) == HOUR
+    for second in range(6):
+        assert skew.at(NOW + second * SECOND) == (HOUR if second == 5 else 0)
+        skew.add(sent_ns=NOW + second * SECOND - HOUR, received_ns=NOW + second * SECOND)
+    skew.add(sent_ns=NOW + 3600 * SECOND - HOUR, received_ns=NOW + 3600 * SECOND)
+    assert skew.at(NOW + 3600 * SECOND) == 0, "after a pause it begins again"
+    for delay, believed in ((HOUR, HOUR), (30 * SECOND, 0)):
+        birth = Skew()
+        birth.add(sent_ns=NOW - delay, received_ns=NOW, birth=True)
+        assert birth.at(NOW) == believed
     ahead = Skew()
     ahead.add(sent_ns=NOW + HOUR, received_ns=NOW)
     assert ahead.at(NOW) == -HOUR, "nothing arrives before it was sent"
@@ -112,9 +114,14 @@ def test_the_shift_stays_while_the_skew_trembles() -> None:
     skew, shifts = Skew(), set()
     for index in range(100):
         now = NOW + index * SECOND
-        skew.add(sent_ns=now - HOUR - (index % 7) * 50_000_000, received_ns=now, sure=True)
+        skew.add(sent_ns=now - HOUR - (index % 7) * 50_000_000, received_ns=now, birth=True)
         shifts.add(skew.shift(now))
     assert shifts == {HOUR}
+    small = Skew()
+    for index in range(100):
+        now = NOW + index * SECOND
+        small.add(sent_ns=now - SKEW_LIMIT_NS, received_ns=now)
+        assert small.shift(now) == 0, "what is not even flagged is not moved"
 
 
 def test_alarm_events_are_moved_never_refused() -> None:
