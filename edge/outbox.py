@@ -24,11 +24,11 @@ from edge.clock import MS, now
 from edge.errors import Fatal, Misconfigured, Retry
 from edge.identifiers import ulid
 from edge.salvage import move_aside, readable_rows
+from edge.thinning import EMPTY, thinned_payload
 
 DATA = 0
 ALARM = 1
 ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
-_LAST_LEVEL = 8  # visits after which a message is empty
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
 _CHECKED_BYTES = 64 << 20  # a larger file is not read through at each start
@@ -50,7 +50,6 @@ CREATE TABLE IF NOT EXISTS standing (
 ) WITHOUT ROWID;
 """
 
-_frames_decoder = msgspec.json.Decoder(list[ReadingFrame])
 _encoder = msgspec.json.Encoder()
 
 
@@ -269,13 +268,11 @@ class Outbox:
                 "SELECT id, level, payload FROM message WHERE id > ? AND kind = ? ORDER BY id LIMIT ?", (self._sweep_after, DATA, _SWEEP)
             ).fetchall()
             for place, level, payload in rows:
-                frames = _frames_decoder.decode(payload)
-                kept = thin(frames, place, level)
-                if len(kept) < len(frames) or (frames and level < _LAST_LEVEL):
-                    lighter = _encoder.encode(kept)
+                lighter, dropped = thinned_payload(payload, place, level)
+                if payload != EMPTY:
                     self._db.execute("UPDATE message SET level = ?, payload = ? WHERE id = ?", (level + 1, lighter, place))
                     self._bytes += len(lighter) - len(payload)
-                    self.thinned += len(frames) - len(kept)
+                    self.thinned += dropped
             self._sweep_after = rows[-1][0] if len(rows) == _SWEEP else _OLDER
 
     def close(self) -> None:
@@ -313,15 +310,6 @@ class _Commit:
     def _roll_back(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-
-
-def thin(frames: list[ReadingFrame], place: int, level: int) -> list[ReadingFrame]:
-    """Half the frames; of a single one, all or nothing by the message's place, so that half the messages keep theirs at each level."""
-    if level + 1 >= _LAST_LEVEL:
-        return []
-    if len(frames) > 1:
-        return frames[::2]
-    return [] if place >> level & 1 else frames
 
 
 def _of_older(boot: str, low: int, high: int) -> tuple[str, tuple[str | int, ...]]:

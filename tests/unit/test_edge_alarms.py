@@ -1,6 +1,6 @@
 """Alarm rules: transitions alternate, the deadband stops chatter, delays are kept, and a bad reading decides nothing."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Transition
@@ -164,6 +164,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(list(ConditionKind)),
     STEPS,
@@ -200,6 +201,7 @@ def standing_of(rule: AlarmRule) -> StandingAlarm:
     return StandingAlarm(rule.definition.id, rule.definition.point, "E1", WALL)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(45.0, 50.0), min_size=1, max_size=100))
 def test_nothing_chatters_inside_the_deadband(values: list[float]) -> None:
     rule = AlarmRule(definition(ConditionKind.ABOVE, 50, deadband=5.001), "pump-1")
@@ -209,6 +211,7 @@ def test_nothing_chatters_inside_the_deadband(values: list[float]) -> None:
     assert play(rule, [(201.0 + second, value) for second, value in inside]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 4), st.floats(0, 100)), min_size=1, max_size=80), st.floats(0.5, 10), st.floats(0.5, 10))
 def test_an_alarm_follows_a_condition_that_held_for_its_whole_delay(steps: list[tuple[float, float]], on: float, off: float) -> None:
     rule = AlarmRule(definition(ConditionKind.ABOVE, 50, on_delay=on, off_delay=off), "pump-1")

@@ -15,7 +15,8 @@ import pytest
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Alarm, Data, ReadingFrame, decode
 from edge.errors import Fatal, Misconfigured, Retry
-from edge.outbox import ALARM, DATA, Outbox, Stored, thin
+from edge.outbox import ALARM, DATA, Outbox, Stored
+from edge.thinning import thin
 
 
 @contextmanager

@@ -223,7 +223,7 @@ async def test_an_unreachable_broker_is_one_line_and_is_tried_again(
     side = Side(tmp_path, free_port(), **broker)
     with caplog.at_level(logging.DEBUG, logger="muki.edge.publisher"):
         async with closing(side), running(side):
-            await until(lambda: caplog.text.count("trying again") >= 2, describe=caplog.text)
+            await until(lambda: caplog.text.count("trying again") >= 2, seconds=60, describe=caplog.text)
     assert complaint in caplog.text
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
 
