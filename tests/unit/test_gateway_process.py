@@ -16,7 +16,7 @@ from gateway.store import Series
 from gateway.store.opening import open_store
 from tests.rig.device import device, until
 from tests.rig.processes import MUKI, ROOT
-from tests.rig.servers import Mosquitto
+from tests.rig.servers import Influx, Mosquitto
 from tests.rig.site import Gateway
 
 
@@ -53,6 +53,25 @@ async def test_it_stops_as_quickly_without_a_broker(tmp_path: Path) -> None:
             begun = time.monotonic()
             assert await asyncio.to_thread(gateway.stop) == 0
             assert time.monotonic() - begun < 3.5
+
+
+async def test_a_store_that_hangs_does_not_hold_the_gateway(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker, Influx(tmp_path / "influx") as influx:
+        gateway = Gateway(tmp_path / "gateway", broker.port, {"type": "influx", "url": influx.url, "database": "muki"})
+        with gateway:
+            await asyncio.to_thread(gateway.wait_ready)
+            async with device(broker.port) as one:
+                await one.birth({"gas-2/co": {"unit": "ppm"}})
+                first = await one.data({"gas-2/co": 1.0})
+                await until(lambda: first in one.acked())
+                influx.pause()
+                await one.data({"gas-2/co": 2.0})
+                await asyncio.sleep(0.5)
+                begun = time.monotonic()
+                assert await asyncio.to_thread(gateway.stop) == 0
+                assert time.monotonic() - begun < 3.5
+                assert one.acked() == {first}
+                influx.resume()
 
 
 def gateway_says(*arguments: str) -> tuple[int, str]:
