@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -67,6 +68,7 @@ def test_one_g_at_100_hz_is_11_mm_s() -> None:
     assert values["kurtosis"] == pytest.approx(1.5, rel=1e-3)
 
 
+@examples(deadline=None)
 @given(st.floats(20, 990), st.floats(0, 6.28), st.sampled_from([4096.0, 12_800.0, 25_600.0]), st.sampled_from([1.0, 1.37, 2.0]))
 def test_a_tone_between_two_lines_costs_less_than_one_percent(frequency: float, phase: float, rate: float, seconds: float) -> None:
     found = rms_velocity(tone(frequency, rate=rate, seconds=seconds, phase=phase), rate, 10)
@@ -161,6 +163,7 @@ def test_doubts_and_refusals_have_a_reason(given: Waveform, quality: str) -> Non
     assert all((reading.value is None) == quality.startswith("bad") for reading in readings)
 
 
+@examples(deadline=None)
 @given(st.floats(3, 900), st.floats(0.01, 20), st.floats(0, 0.2), st.integers(0, 1000))
 def test_a_whole_signal_in_counts_of_a_converter_is_not_taken_for_clipped(frequency: float, peak: float, noise: float, seed: int) -> None:
     samples = tone(frequency, peak) + np.random.default_rng(seed).normal(0, noise + 1e-9, 12_800)

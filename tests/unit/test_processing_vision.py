@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -147,6 +148,7 @@ def test_measures_of_pictures_that_can_be_computed_by_hand() -> None:
     assert measures.sharpness == pytest.approx(200**2 * 2 / 320, rel=0.01)
 
 
+@examples(deadline=None)
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 9), st.data())
 def test_hold_is_k_of_n_both_ways(observed: list[bool], n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(n // 2 + 1, n))

@@ -4,6 +4,8 @@ pseudo-terminals and files."""
 import asyncio
 import contextlib
 import random
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -345,3 +347,18 @@ async def test_a_video_file_of_garbage_raises_retry(tmp_path: Path) -> None:
     (tmp_path / "clip.avi").write_bytes(random.Random(3).randbytes(4096))
     with pytest.raises(Retry, match=r"clip\.avi"):
         await take(camera(tmp_path, "clip.avi"), 1)
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("edge.sources.modbus, edge.sources.modbus_map", {"pymodbus", "numpy", "cv2", "onnxruntime", "scipy"}),
+        ("edge.sources.waveform, edge.processing.vibration", {"pymodbus", "cv2", "onnxruntime", "scipy"}),
+        ("edge.processing.scoring", {"cv2", "onnxruntime", "scipy"}),
+        ("edge.sources.camera, edge.processing.vision", {"cv2", "pymodbus", "onnxruntime"}),
+    ],
+)
+def test_what_is_not_configured_is_not_imported(modules: str, absent: set[str]) -> None:
+    code = f"import sys, {modules}; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & absent

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -56,6 +57,7 @@ async def running(under_test: WaveformSource) -> Any:
 # --- the stream ---
 
 
+@examples(deadline=None)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=40), st.integers(10, 300), st.integers(300, 900))
 def test_snapshots_lie_on_a_grid_however_the_blocks_fall(sizes: list[int], size: int, period: int) -> None:
     snapshots = Snapshots(GREETING, {"de": "p/de"}, size / 1000, period / 1000)
@@ -247,7 +249,7 @@ async def test_a_file_is_paced_and_then_silent_or_begins_again(tmp_path: Path) -
     assert [float(waveform.samples[0]) for waveform in found] == [0, 800, 1600]
     assert (found[0].unit, found[0].rate_hz, len(found[0].samples)) == ("m/s2", 2000, 200)
     assert found[1].start_ns - found[0].start_ns == 200_000_000
-    assert 0.45 < took < 1.0
+    assert 0.45 < took < 1.5
     async with running(source(tmp_path, **settings, loop=True)) as items:
         again = [(await anext(items))[0] for _ in range(4)]
     assert float(again[3].samples[0]) == 0
