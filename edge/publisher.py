@@ -49,6 +49,7 @@ class Publisher:
         self._schedule: Schedule | None = None
         self._wake = asyncio.Event()
         self._complaint = ""
+        self._last_ack_error = ""
         self.malformed_acks = 0
 
     def stored(self, messages: Iterable[Stored]) -> None:
@@ -168,11 +169,15 @@ class Publisher:
     async def _receive(self, client: aiomqtt.Client, schedule: Schedule) -> None:
         outbox = self._disk.outbox
         async for message in client.messages:
+            if message.topic.value != self._topics["ack"]:
+                continue  # a broker that hands out every retained message, whatever was subscribed to
             try:
                 ack = read_ack(message.payload if isinstance(message.payload, bytes) else b"", outbox.boot, outbox.last_seq)
             except ContractError as error:
                 self.malformed_acks += 1
-                log.warning("node=%s acknowledgement ignored: %s", self._node, error)
+                level = logging.DEBUG if str(error) == self._last_ack_error else logging.WARNING
+                log.log(level, "node=%s acknowledgement ignored: %s", self._node, error)
+                self._last_ack_error = str(error)
                 continue
             if ack.boot in outbox.boots:  # another boot's: of a file that is gone
                 outbox.done(ack.boot, ack.ranges)
