@@ -92,6 +92,7 @@ class Annunciator:
         self._jobs: deque[Job] = deque()
         self._held: set[tuple[str, str, int]] = set()
         self._standing: dict[str, AlarmView] = {}
+        self._versions: dict[str, int] = {}  # of what was announced last, normal ones included
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -126,6 +127,9 @@ class Annunciator:
 
     def announce(self, view: AlarmView, *, news: bool = False) -> None:
         """Tells the live bus and the retained topic where an alarm stands. ``news``: sound and notify."""
+        if view.version < self._versions.get(view.key, 0):
+            return  # somebody acted meanwhile, and that was announced already
+        self._versions[view.key] = view.version
         topic = gateway_alarm_topic(self._site, view.key)
         if view.state is State.NORMAL:
             self._standing.pop(view.key, None)

@@ -56,6 +56,8 @@ class Listener:
             writer.close()
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), GOODBYE)
+        except asyncio.CancelledError:
+            pass  # dropped on purpose; a cancelled task here would be reported by asyncio's streams as a failure
         finally:
             writer.transport.abort()
             self._tasks.discard(task)
