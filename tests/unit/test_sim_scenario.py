@@ -128,7 +128,8 @@ def test_the_first_shift_does_what_it_says(seed: int, cycle: int) -> None:
         "co-lost": ["communication_lost" in scenario.effects("gas-rtu", "heading-3", at) for at in seconds],
     }
     camera = [scenario.effects("camera", "gallery-cam", at) for at in seconds]
-    holds["lens-covered"] = ["lens_covered" in effect or "lens_dark" in effect for effect in camera]
+    holds["lens-covered"] = ["lens_covered" in effect for effect in camera]
+    holds["lens-dark"] = ["lens_dark" in effect for effect in camera]
     holds["camera-frozen"] = ["lens_frozen" in effect for effect in camera]
     expected: dict[str, list[tuple[tuple[float, float], tuple[float, float] | None]]] = {}
     for _, expectation in scenario.expectations():
