@@ -13,6 +13,12 @@ from contract.documents import DocumentError
 LEAVE_AFTER = 2.7  # seconds
 
 
+class WrongConfiguration(click.ClickException):
+    """One line a problem, ``file:line: key: …``; exit status 2, as `muki edge` has it."""
+
+    exit_code = 2
+
+
 @click.group()
 def main() -> None:
     """Broker to history, alarms and the operator's page."""
@@ -47,7 +53,9 @@ def run(config: Path, verbose: bool) -> None:
     _log(verbose)
     try:
         asyncio.run(run_gateway(check(config), stopping=_leave_in_time))
-    except (DocumentError, CannotStart) as error:
+    except DocumentError as error:
+        raise WrongConfiguration(str(error)) from None
+    except CannotStart as error:
         raise click.ClickException(str(error)) from None
     except BaseExceptionGroup as group:
         cannot, others = group.split(CannotStart)
@@ -65,7 +73,7 @@ def check(config: Path) -> None:
     try:
         checked = check_file(config)
     except DocumentError as error:
-        raise click.ClickException(str(error)) from None
+        raise WrongConfiguration(str(error)) from None
     click.echo(
         f"{config}: correct; site {checked.site}, store {checked.store.type}, page on http://{checked.http.host}:{checked.http.port}"
     )
