@@ -155,9 +155,12 @@ class Document:
         """One line for a DocumentError."""
         return f"{self.where(location)}: {_dotted(location) or 'document'}: {text}"
 
-    def check(self, model: type[_Model], location: Location = ()) -> _Model:
-        """The part of the document at ``location`` as a model. Raises DocumentError with a line for every problem in it."""
-        value = self.at(location)
+    def check(self, model: type[_Model], location: Location = (), value: object = None) -> _Model:
+        """The part of the document at ``location`` as a model, or ``value`` where the caller has completed what stands there.
+
+        Raises DocumentError with a line for every problem in it.
+        """
+        value = self.at(location) if value is None else value
         if value is not None and not isinstance(value, dict):
             raise DocumentError([self.problem(location, f"holds {_kind(value)}; write keys and values here, such as 'name: value'")])
         try:

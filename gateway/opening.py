@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,18 +44,9 @@ def check(path: Path) -> GatewayConfig:
     document = Document(path)
     config = read(document)
     try:
-        settings = store_settings(config)
-        store_class(config.store.type).Settings.model_validate(settings)
-    except ValidationError as errors:
-        problems = [(error["loc"], error["type"], error["msg"]) for error in errors.errors(include_url=False)]
-        raise DocumentError(
-            [
-                document.problem(
-                    ("store", *place), "unknown key; remove it" if kind == "extra_forbidden" else text.removeprefix("Value error, ")
-                )
-                for place, kind, text in problems
-            ]
-        ) from None
+        document.check(store_class(config.store.type).Settings, ("store",), store_settings(config))
+    except DocumentError:
+        raise
     except ValueError as error:
         raise DocumentError([document.problem(("store", "type"), str(error))]) from None
     return config

@@ -48,7 +48,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("database: journal", "gateway.yaml:3: database: write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"),
         ("silence_after: 0", "gateway.yaml:3: silence_after: Input should be greater than 0 (got 0)"),
         ("store:\n  type: duck", "gateway.yaml:4: store.type: store 'duck': did you mean 'duckdb'?"),
-        ("store:\n  type: duckdb\n  paths: x", "gateway.yaml:5: store.paths: unknown key; remove it"),
+        ("store:\n  type: duckdb\n  paths: x", "gateway.yaml:5: store.paths: unknown key; did you mean 'path'?"),
     ],
 )
 def test_problems_have_a_place(more: str, problem: str, tmp_path: Path) -> None:

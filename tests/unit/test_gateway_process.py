@@ -80,18 +80,18 @@ def gateway_says(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "status", "says"),
     [
-        ("site: test\ndata_dir: .\nstor: 1\n", "gateway.yaml:3: stor: unknown key; did you mean 'store'?"),
-        ("site: test\ndata_dir: gateway.yaml/x\n", "database sqlite:///"),
-        ("site: test\ndata_dir: .\nstore: {type: duckdb, path: gateway.yaml}\n", "store duckdb: "),
+        ("site: test\ndata_dir: .\nstor: 1\n", 2, "gateway.yaml:3: stor: unknown key; did you mean 'store'?"),
+        ("site: test\ndata_dir: gateway.yaml/x\n", 1, "database sqlite:///"),
+        ("site: test\ndata_dir: .\nstore: {type: duckdb, path: gateway.yaml}\n", 1, "store duckdb: "),
     ],
 )
-def test_it_says_why_it_cannot_start(text: str, says: str, tmp_path: Path) -> None:
+def test_it_says_why_it_cannot_start(text: str, status: int, says: str, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(text)
     code, output = gateway_says("run", str(file))
-    assert code == 1
+    assert code == status
     assert says in output
     assert "Traceback" not in output
 
