@@ -44,9 +44,8 @@ def check(path: Path) -> GatewayConfig:
     document = Document(path)
     config = read(document)
     try:
-        document.check(store_class(config.store.type).Settings, ("store",), store_settings(config))
-    except DocumentError:
-        raise
+        settings = store_class(config.store.type).Settings
     except ValueError as error:
         raise DocumentError([document.problem(("store", "type"), str(error))]) from None
+    document.check(settings, ("store",), store_settings(config))
     return config
