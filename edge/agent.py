@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from contract import CONTRACT_VERSION
 from contract.messages import Birth, Standing, to_ms
 from edge import clock
+from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules, removed
 from edge.config import NodeConfig
 from edge.disk import Disk
@@ -39,6 +40,7 @@ class Agent:
         self._rules = AlarmRules(config.alarms, node, standing)
         self._worker = Worker(config.processing, node)
         self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
+        self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
         self._pipeline = Pipeline(
             node,
             config.points,
@@ -47,11 +49,17 @@ class Agent:
             disk=self._disk,
             stored=self._publisher.stored,
             flush_every=config.outbox.flush_every,
+            panel=self._panel,
         )
+        self._panel.report_to(self._pipeline.handle)
         self._worker.deliver = self._pipeline.handle
         self._watchdog = Watchdog()
         self._supervisors = [SourceSupervisor(entry, node, self._pipeline.handle) for entry in config.sources]
-        self._statuses: list[ModuleStatus] = [*(supervisor.status for supervisor in self._supervisors), *self._worker.statuses()]
+        self._statuses: list[ModuleStatus] = [
+            *(supervisor.status for supervisor in self._supervisors),
+            *self._worker.statuses(),
+            *self._panel.statuses(),
+        ]
         known = {definition.id for definition in config.alarms}
         orphans = [removed(alarm, node, clock.now()) for alarm in standing.values() if alarm.definition not in known]
         if orphans:
@@ -74,6 +82,7 @@ class Agent:
                 writer = group.create_task(self._pipeline.write(), name="outbox-writer")
                 publisher = group.create_task(self._publisher.run(), name="publisher")
                 inflow = [
+                    *(group.create_task(work, name=name) for name, work in self._panel.tasks()),
                     group.create_task(self._pipeline.watch_time(), name="alarm-delays"),
                     group.create_task(self._worker.run(), name="processing"),
                     group.create_task(self._report_health(), name="health"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+import edge.outputs
 import edge.processing
 import edge.sources
 from contract.alarms import AlarmDefinition
@@ -17,6 +18,8 @@ from contract.values import check_identifier, check_point
 from edge.alarm_settings import AlarmSettings, alarm_problems
 from edge.errors import Misconfigured
 from edge.health import health_points, malfunction_alarm, module_point, module_points
+from edge.outputs import ConfiguredOutput, OutputContext
+from edge.outputs.silence import SilenceSettings
 from edge.processing import Processor, ProcessorContext, ProcessorSettings
 from edge.sources import Source, SourceContext, SourceSettings
 
@@ -56,13 +59,15 @@ class NodeDocument(_Strict):
     sources: list[Any] = Field(min_length=1)
     processing: list[Any] = []
     alarms: list[Any] = []
+    outputs: list[Any] = []
+    silence_button: SilenceSettings | None = None
 
     @field_validator("site", "node")
     @classmethod
     def _identifier(cls, text: str) -> str:
         return check_identifier(text, "name")
 
-    @field_validator("sources", "processing", "alarms", mode="before")
+    @field_validator("sources", "processing", "alarms", "outputs", mode="before")
     @classmethod
     def _empty(cls, value: object) -> object:
         return [] if value is None else value
@@ -90,6 +95,8 @@ class NodeConfig(NamedTuple):
     processing: list[ConfiguredProcessor]
     points: dict[str, PointDeclaration]
     alarms: list[AlarmDefinition]
+    outputs: list[ConfiguredOutput]
+    silence_button: SilenceSettings | None
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
@@ -112,10 +119,12 @@ class _Loader:
         processing = [entry for index in range(len(node.processing)) for entry in self._processor(node.node, index)]
         self._names("sources", [entry.settings.name for entry in sources])
         self._names("processing", [entry.settings.name for entry in processing])
+        outputs = self._outputs(node)
         complete = len(sources) == len(node.sources) and len(processing) == len(node.processing)
         if complete:  # otherwise each further line would only repeat that an entry is missing
             self._inputs(sources, processing)
         modules = [("source", e.settings.name) for e in sources] + [("processor", e.settings.name) for e in processing]
+        modules += [("output", name) for name in edge.outputs.names(outputs, node.silence_button)]
         own = {**health_points(node.node), **module_points(node.node, modules)}
         for name in own.keys() & self.points.keys():
             self._problem(self.declared_at[name], f"point {name!r} is one that the agent itself writes: choose another asset")
@@ -123,13 +132,21 @@ class _Loader:
         alarms = self._alarms(node.alarms, complete)
         for kind, name in modules:
             alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
+        button = node.silence_button.point if node.silence_button else None
+        if complete and button is not None and button not in self.points:
+            self._problem(("silence_button", "point"), f"nobody declares point {button!r}; {_hint(button, list(self.points))}")
+        if not self.problems:  # otherwise each further line would only repeat that an alarm is missing
+            for key, text in edge.outputs.problems(outputs, alarms, node.silence_button, [entry.settings for entry in sources]):
+                self._problem(("outputs", *key), text)
         if self.problems:
             raise DocumentError(self.problems)
         broker = node.broker.model_copy(
             update={key: self.folder / value for key in ("password_file", "tls_ca") if (value := getattr(node.broker, key))}
         )
         data_dir = (self.folder / node.data_dir.expanduser()).resolve()
-        return NodeConfig(node.site, node.node, broker, data_dir, node.outbox, sources, processing, self.points, alarms)
+        return NodeConfig(
+            node.site, node.node, broker, data_dir, node.outbox, sources, processing, self.points, alarms, outputs, node.silence_button
+        )
 
     def _problem(self, location: Location, text: str) -> None:
         self.problems.append(self.document.problem(location, text))
@@ -186,6 +203,24 @@ class _Loader:
         else:
             yield ConfiguredProcessor(settings, processor)
 
+    def _outputs(self, node: NodeDocument) -> list[ConfiguredOutput]:
+        context = OutputContext(node.node, self.folder, {})
+        found: list[ConfiguredOutput] = []
+        for index in range(len(node.outputs)):
+            location: Location = ("outputs", index)
+            kind = self._class(location, edge.outputs.known())
+            if kind is None:
+                continue
+            try:
+                settings = self.document.check(kind.Settings, location)
+                found.append(ConfiguredOutput(settings, kind(settings, context)))
+            except DocumentError as error:
+                self.problems += error.problems
+            except Misconfigured as error:
+                self._problem(location, str(error))
+        self._names("outputs", [entry.settings.name for entry in found])
+        return found
+
     def _declare(self, location: Location, points: Mapping[str, PointDeclaration]) -> None:
         for name, declaration in points.items():
             try:
@@ -235,9 +270,10 @@ class _Loader:
                 self._problem(
                     (*location, "id"), f"{settings.id!r} is taken, first at {self.document.where(seen[settings.id])}: choose another"
                 )
-            elif settings.id.startswith(("source-", "processor-")):
+            elif settings.id.startswith(("source-", "processor-", "output-")):
                 self._problem(
-                    (*location, "id"), f"{settings.id!r}: source-… and processor-… are the agent's own malfunction alarms; rename it"
+                    (*location, "id"),
+                    f"{settings.id!r}: source-… and processor-… are the agent's own malfunction alarms, as is output-…; rename it",
                 )
             seen[settings.id] = location
             declaration = self.points.get(settings.point)

@@ -50,7 +50,11 @@ def module_point(node: str, kind: str, name: str) -> str:
 
 
 def module_points(node: str, modules: Iterable[tuple[str, str]]) -> dict[str, PointDeclaration]:
-    titles = {"source": ("Fuente {} en marcha", "Source {} running"), "processor": ("Proceso {} en marcha", "Processor {} running")}
+    titles = {
+        "source": ("Fuente {} en marcha", "Source {} running"),
+        "processor": ("Proceso {} en marcha", "Processor {} running"),
+        "output": ("Salida {} en servicio", "Output {} in service"),
+    }
     return {
         module_point(node, kind, name): PointDeclaration(
             unit="bool",
@@ -65,7 +69,9 @@ def module_points(node: str, modules: Iterable[tuple[str, str]]) -> dict[str, Po
 
 
 def malfunction_alarm(kind: str, name: str, point: str) -> AlarmDefinition:
-    """The automatic alarm ``source-NAME`` or ``processor-NAME``: bad quality of the module's point."""
+    """The automatic alarm ``source-NAME``, ``processor-NAME`` or ``output-NAME``: bad quality of the module's point."""
+    if kind == "output":
+        return _output_alarm(name, point)
     es, en = ("la fuente", "source") if kind == "source" else ("el proceso", "processor")
     return AlarmDefinition(
         id=f"{kind}-{name}",
@@ -79,6 +85,25 @@ def malfunction_alarm(kind: str, name: str, point: str) -> AlarmDefinition:
         action={
             "es": "Revise alimentación, cable y dirección del equipo; el nodo reintenta solo",
             "en": "Check the device's power, cable and address; the node keeps trying by itself",
+        },
+        source="automatic",
+    )
+
+
+def _output_alarm(name: str, point: str) -> AlarmDefinition:
+    """Higher than the others: the people at the place are not warned, and cannot know it."""
+    return AlarmDefinition(
+        id=f"output-{name}",
+        point=point,
+        condition=Condition(ConditionKind.BAD_QUALITY),
+        priority=Priority.HIGH,
+        signal_class=SignalClass.MALFUNCTION,
+        off_delay=OFF_DELAY,
+        title={"es": f"Falla: la salida {name} no responde", "en": f"Malfunction: output {name} does not respond"},
+        consequence={"es": "En el lugar no suena ni se ve la alarma", "en": "At the place the alarm is neither heard nor seen"},
+        action={
+            "es": "Avise al lugar por radio; revise alimentación, cable y dirección, y pruebe con muki edge test-outputs",
+            "en": "Warn the place by radio; check power, cable and address, and try it with muki edge test-outputs",
         },
         source="automatic",
     )

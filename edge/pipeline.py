@@ -11,6 +11,7 @@ from contract.alarms import AlarmEvent
 from contract.messages import PointDeclaration, frames_of
 from contract.values import GOOD, Level, Quality, Reading, bad, uncertain, worst
 from edge import clock
+from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules
 from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
@@ -42,6 +43,7 @@ class Pipeline:
         disk: Disk,
         stored: Callable[[list[Stored]], None],
         flush_every: float = 0.25,
+        panel: AlarmPanel | None = None,
     ) -> None:
         self._node = node
         self._points = points
@@ -50,6 +52,7 @@ class Pipeline:
         self._disk = disk
         self._stored = stored
         self._flush_every = flush_every
+        self._panel = panel
         self._readings: list[Reading] = []
         self._events: list[AlarmEvent] = []
         self._something = asyncio.Event()
@@ -78,6 +81,8 @@ class Pipeline:
         events = self._rules.update(reading, now)
         if events:
             self.raise_events(events)
+        if self._panel is not None and reading.point == self._panel.silence_point:
+            self._panel.read(reading)
         if reading.point in self._worker.wanted:
             self._worker.offer(reading)
         self._readings.append(reading)
@@ -91,7 +96,9 @@ class Pipeline:
             log.error("node=%s point=%s is not declared by its source and is not sent: its points() must name it", self._node, point)
 
     def raise_events(self, events: Sequence[AlarmEvent]) -> None:
-        """Events go to disk at once, before the readings that wait with them."""
+        """Events reach the local outputs now, and the disk at once, before the readings that wait with them."""
+        if self._panel is not None:
+            self._panel.take(events)
         for event in events:
             log.info("node=%s alarm=%s %s value=%s quality=%s", self._node, event.definition, event.transition, event.value, event.quality)
         self._events += events
