@@ -34,20 +34,44 @@ class ConditionKind(StrEnum):
     EQUALS = "equals"  # value == limit: digital points
     BAD_QUALITY = "bad_quality"  # the quality is bad, whatever the value
     SILENCE = "silence"  # no reading for `limit` seconds
+    RATE = "rate"  # |change| over `window` seconds > limit, in the unit of the point per `per`
+    EXPRESSION = "expression"  # the result of `expression` over `points` > limit; a comparison gives 1 or 0
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When an alarm holds. ``limit`` is in the unit of the point, in seconds for ``silence``, and absent for ``bad_quality``."""
+    """When an alarm holds. ``limit`` is in the unit of the point, in seconds for ``silence``, in the unit of the point per second or minute
+    for ``rate``, that of the result for ``expression``, and absent for ``bad_quality``.
+
+    ``window``: seconds over which a ``rate`` is taken. ``points``: which point each name in an ``expression`` means; a value older than
+    ``max_age`` seconds counts as unknown.
+    """
 
     kind: ConditionKind
     limit: float | None = None
+    window: Seconds | None = None
+    per: Annotated[str, msgspec.Meta(pattern=whole("(s|min)"), description="The time unit of a rate: s or min")] | None = None
+    expression: str = ""
+    points: dict[str, PointName] = {}
+    max_age: Seconds | None = None
+
+
+class Suppression(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When an alarm means nothing by design (ISA-18.2 clause 11.3): while ``condition`` (above, below or equals) holds at ``point``.
+
+    It begins once the condition has held for ``on_delay`` seconds and ends at once, also when the point is bad or older than ``max_age``.
+    """
+
+    point: PointName
+    condition: Condition
+    on_delay: Seconds = 0.0
+    max_age: Seconds = 60.0
 
 
 class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     """One alarm as the site rationalised it (ISA-18.2 clause 10); ``consequence`` and ``action`` are keyed by language, es and en.
 
-    ``deadband`` is in the unit of the point; ``on_delay``, ``off_delay`` and ``response_time`` are in seconds. ``source`` says where the
-    limit comes from.
+    ``deadband`` is in the unit of the limit; ``on_delay``, ``off_delay`` and ``response_time`` are in seconds. ``source`` says where the
+    limit comes from. Of the alarms of one ``group`` the first to become active carries the mark ``first_up``.
     """
 
     id: DefinitionId
@@ -55,7 +79,7 @@ class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     condition: Condition
     priority: Priority
     signal_class: SignalClass = SignalClass.ALARM
-    deadband: Annotated[float, msgspec.Meta(ge=0, description="In the unit of the point")] = 0.0
+    deadband: Annotated[float, msgspec.Meta(ge=0, description="In the unit of the limit")] = 0.0
     on_delay: Seconds = 0.0
     off_delay: Seconds = 0.0
     title: dict[str, str] = {}
@@ -65,17 +89,27 @@ class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     shelvable: bool = True
     latching: bool = False
     source: str = ""
+    group: str = ""
+    suppress_when: Suppression | None = None
 
 
 class Transition(StrEnum):
-    """What a node reports: the condition began or ended to hold."""
+    """What a node reports: the condition began or ended to hold, or the alarm is suppressed by design from here on, or no more.
+
+    Before ``suppress`` a node ends what is active; between ``suppress`` and ``unsuppress`` it sends no ``active``.
+    """
 
     ACTIVE = "active"
     NORMAL = "normal"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
 
 
 class AlarmEvent(msgspec.Struct, frozen=True):
-    """A condition that began or ended to hold on a node. ``id`` is unique for ever, so that a repeated event is recognised."""
+    """What changed about an alarm on its node. ``id`` is unique for ever, so that a repeated event is recognised.
+
+    ``first_up``: the first to become active in its group, which was all normal until then.
+    """
 
     id: str
     definition: str
@@ -86,6 +120,7 @@ class AlarmEvent(msgspec.Struct, frozen=True):
     value: float | None = None
     quality: Quality = GOOD
     evidence: tuple[str, ...] = ()
+    first_up: bool = False
 
 
 def alarm_key(node: str, definition: str) -> str:

@@ -151,6 +151,7 @@ class WireEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float | None = None
     quality: QualityText = "good"
     evidence: list[str] = []
+    first_up: Annotated[bool, msgspec.Meta(description="The first to become active in its group, which was all normal until then")] = False
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -380,6 +381,7 @@ def event_to_wire(event: AlarmEvent) -> WireEvent:
         event.value if event.value is not None and math.isfinite(event.value) else None,
         str(event.quality),
         list(event.evidence),
+        event.first_up,
     )
 
 
@@ -401,4 +403,5 @@ def event_from_wire(node: str, event: WireEvent) -> AlarmEvent:
         event.value,
         quality,
         tuple(event.evidence),
+        event.first_up,
     )

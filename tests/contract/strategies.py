@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, SignalClass, State, Transition
+from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, SignalClass, State, Suppression, Transition
 from contract.messages import (
     Ack,
     Alarm,
@@ -69,10 +69,20 @@ def events(times: st.SearchStrategy[int] = whole_ms_ns) -> st.SearchStrategy[Ala
         value=st.none() | numbers,
         quality=qualities,
         evidence=st.lists(texts, max_size=3).map(tuple),
+        first_up=st.booleans(),
     )
 
 
-conditions = st.builds(Condition, st.sampled_from(ConditionKind), numbers)
+conditions = st.builds(Condition, st.sampled_from(ConditionKind), numbers) | st.builds(
+    Condition,
+    st.sampled_from([ConditionKind.RATE, ConditionKind.EXPRESSION]),
+    numbers,
+    window=st.none() | seconds,
+    per=st.none() | st.sampled_from(["s", "min"]),
+    expression=texts,
+    points=st.dictionaries(identifiers, points, max_size=2),
+    max_age=st.none() | seconds,
+)
 definitions = st.builds(
     AlarmDefinition,
     id=definition_ids,
@@ -90,6 +100,8 @@ definitions = st.builds(
     shelvable=st.booleans(),
     latching=st.booleans(),
     source=texts,
+    group=texts,
+    suppress_when=st.none() | st.builds(Suppression, points, conditions, seconds, seconds),
 )
 declarations = st.builds(
     PointDeclaration,
