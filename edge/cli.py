@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,8 @@ from contract.documents import DocumentError
 from edge.config import NodeConfig, load
 from edge.errors import EdgeError
 from edge.once import read_once, table
+from edge.output_trial import trials
+from edge.outputs import ConfiguredOutput
 
 log = logging.getLogger("muki.edge")
 
@@ -40,6 +43,9 @@ def check(file: Path) -> None:
     for alarm in config.alarms:
         limit = "" if alarm.condition.limit is None else f" {alarm.condition.limit:g}"
         click.echo(f"  alarm  {alarm.id}  {alarm.priority}  {alarm.point} {alarm.condition.kind}{limit}")
+    for entry in config.outputs:
+        drivers = ", ".join(alarm.id for alarm in config.alarms if entry.settings.drives.takes(alarm))
+        click.echo(f"  output  {entry.settings.name}  {entry.settings.role}  {entry.settings.type}  driven by {drivers}")
 
 
 @main.command()
@@ -58,6 +64,32 @@ def run(file: Path, once: bool, verbose: bool) -> None:
         # A name look-up or a connection attempt in a thread cannot be cancelled and would hold the exit back for many seconds: everything is
         # on disk and said by now, so the process leaves without waiting for it.
         _leave(runner.run(_run(config)))
+
+
+@main.command("test-outputs")
+@click.argument("file", type=_CONFIGURATION)
+@click.option("--only", metavar="NAME", help="This output alone.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="How long each is driven.")
+def test_outputs(file: Path, only: str | None, seconds: float) -> None:
+    """Sounds each horn, beacon and relay once and says what came of it. Exit status 1 when one failed.
+
+    A pin can be tried only while the agent is stopped.
+    """
+    config = _load(file)
+    outputs = [entry for entry in config.outputs if only in (None, entry.settings.name)]
+    if not outputs:
+        known = ", ".join(entry.settings.name for entry in config.outputs) or "none"
+        click.echo(f"{file}: there is no output {only or 'to test'}; configured: {known}", err=True)
+        sys.exit(2)
+    _leave(asyncio.run(_try(outputs, seconds)))
+
+
+async def _try(outputs: Sequence[ConfiguredOutput], seconds: float) -> int:
+    status = 0
+    async for trial in trials(outputs, seconds):
+        click.echo(f"{trial.name}: {trial.text}")
+        status = status if trial.passed else 1
+    return status
 
 
 async def _run(config: NodeConfig) -> int:
