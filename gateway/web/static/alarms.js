@@ -2,7 +2,7 @@
 
 import { breakable, byId, element, symbol, write } from "./dom.js";
 import { now } from "./server.js";
-import { clockTime, duration, inLanguage, limitText, measured, minuteTime, moment, qualityText, t } from "./words.js";
+import { clockTime, duration, inLanguage, limitText, minuteTime, moment, qualityText, t, unitText, valueText } from "./words.js";
 
 const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
 const UNACKNOWLEDGED = new Set(["unacknowledged", "returned_unacknowledged", "latched_unacknowledged"]);
@@ -123,11 +123,12 @@ export class AlarmList {
   }
 
   valueCell(alarm) {
-    const unit = this.calls.pointOf(alarm.node, alarm.point)?.unit ?? "";
+    const point = this.calls.pointOf(alarm.node, alarm.point);
+    const unit = unitText(point?.unit);
     const number = element("span", { class: "number" });
     const quality = element("span", { class: "small quality" });
     const reading = element("span", { class: "reading" }, number, " ", element("span", { class: "unit" }, unit));
-    const cell = element("td", {}, reading, quality, element("span", { class: "small" }, limitOf(alarm, unit)));
+    const cell = element("td", {}, reading, quality, element("span", { class: "small" }, limitOf(alarm, point, unit)));
     this.value(alarm, cell);
     return cell;
   }
@@ -137,7 +138,7 @@ export class AlarmList {
     const point = this.calls.pointOf(alarm.node, alarm.point);
     const { value, quality } = point?.time ? point : alarm;
     cell.querySelector(".reading").hidden = value === null;
-    if (value !== null) write(cell.querySelector(".number"), measured(value));
+    if (value !== null) write(cell.querySelector(".number"), valueText(point, value));
     write(cell.querySelector(".quality"), qualityText(quality ?? "good"));
   }
 
@@ -173,7 +174,8 @@ export class AlarmList {
   }
 }
 
-function limitOf(alarm, unit) {
-  const limit = alarm.limit === null ? "" : alarm.condition === "silence" ? duration(alarm.limit) : `${limitText(alarm.limit)} ${unit}`.trim();
+function limitOf(alarm, point, unit) {
+  const number = () => (point?.kind === "digital" ? valueText(point, alarm.limit) : limitText(alarm.limit));
+  const limit = alarm.limit === null ? "" : alarm.condition === "silence" ? duration(alarm.limit) : `${number()} ${unit}`.trim();
   return limit || alarm.condition === "bad_quality" ? t("limit." + alarm.condition, { limit }) : "";
 }

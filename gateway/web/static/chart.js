@@ -2,7 +2,7 @@
 
 import { byId, write } from "./dom.js";
 import { get, now } from "./server.js";
-import { clockTime, dayText, limitText, measured, minuteTime, moment, reasonText, settings, t } from "./words.js";
+import { clockTime, dayText, limitText, measured, minuteTime, moment, reasonText, settings, t, unitText } from "./words.js";
 import { nameOf } from "./values.js";
 
 const RANGES = { "15m": 900, "1h": 3600, "8h": 28800, "7d": 604800 };
@@ -194,7 +194,7 @@ export class Trend {
       return;
     }
     const at = this.range === "7d" ? moment(times[index] * 1000, now()) : clockTime(times[index] * 1000);
-    const unit = this.point.unit;
+    const unit = unitText(this.point.unit);
     write(byId("chart-readout"), `${at}   ${measured(means[index])} ${unit}   (${measured(lows[index])} – ${measured(highs[index])})`);
   }
 }

@@ -3,7 +3,7 @@
 import { titleOf } from "./alarms.js";
 import { byId, element } from "./dom.js";
 import { get, now } from "./server.js";
-import { measured, moment, t } from "./words.js";
+import { moment, t, unitText, valueText } from "./words.js";
 
 const PAGE = 30;
 
@@ -44,7 +44,8 @@ export class History {
 
   row(entry) {
     const small = (text) => (text ? element("span", { class: "small" }, text) : null);
-    const value = entry.value === null ? "" : `${measured(entry.value)} ${this.pointOf(entry.node, entry.point)?.unit ?? ""}`;
+    const point = this.pointOf(entry.node, entry.point);
+    const value = entry.value === null ? "" : `${valueText(point, entry.value)} ${unitText(point?.unit)}`;
     return element(
       "tr",
       {},

@@ -3,11 +3,14 @@
 import { ASIDE } from "./alarms.js";
 import { byId, element, symbol, write } from "./dom.js";
 import { now } from "./server.js";
-import { duration, inLanguage, limitText, measured, qualityText, t } from "./words.js";
+import { duration, inLanguage, qualityText, t, unitText, valueText } from "./words.js";
 
 const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
 const OLD = 15; // seconds without a reading, or three of the point's periods, until a value is shown as old
 
+const OF_THE_NODE = new Set(["agent", "clock", "host", "outbox", "output", "processor", "source"]);
+
+const ofTheNode = (point) => point.asset === point.node && OF_THE_NODE.has(point.point.split("/")[1]);
 export const seriesKey = (node, point) => `${node} ${point}`;
 export const nameOf = (point) => inLanguage(point.description, point.point.split("/").slice(1).join(" / ").replaceAll("_", " "));
 
@@ -93,8 +96,13 @@ export class ValueList {
     this.rows.clear();
     const cards = [...assets.values()].map((points) => {
       const heading = element("h3", {}, points[0].asset, element("span", {}, points[0].node));
-      return element("section", { class: "asset" }, heading, ...points.map((point) => this.row(point)));
+      const rows = points.map((point) => this.row(point));
+      if (!points.every(ofTheNode)) return element("section", { class: "asset" }, heading, ...rows);
+      // What a node says of itself is for the engineer: folded, behind the plant.
+      heading.firstChild.replaceWith(t("values.node", { node: points[0].node }));
+      return element("details", { class: "asset" }, element("summary", {}, heading), ...rows);
     });
+    cards.sort((a, b) => (a.tagName === "DETAILS") - (b.tagName === "DETAILS"));
     byId("values").replaceChildren(...cards);
     byId("values-none").hidden = this.points.size > 0;
     this.points.forEach((point) => this.paint(point));
@@ -110,7 +118,7 @@ export class ValueList {
     const name = element("span", { class: "name" }, nameOf(point), element("span", { class: "small" }, parts.remark));
     const key = seriesKey(point.node, point.point);
     const attributes = { type: "button", class: "value", "data-key": key, "aria-pressed": String(key === this.selected), title: `${t("values.show", { name: nameOf(point) })} (${point.point})` };
-    const button = element("button", attributes, parts.mark, name, parts.gauge, parts.number, element("span", { class: "unit" }, point.unit));
+    const button = element("button", attributes, parts.mark, name, parts.gauge, parts.number, element("span", { class: "unit" }, unitText(point.unit)));
     button.addEventListener("click", () => this.chosen(point));
     this.rows.set(key, { ...parts, button });
     return button;
@@ -126,7 +134,7 @@ export class ValueList {
     row.button.dataset.quality = quality.split(":")[0];
     row.button.dataset.old = String(old);
     row.button.dataset.empty = String(point.value === null);
-    write(row.number, numberText(point));
+    write(row.number, point.value === null ? "–" : valueText(point, point.value));
     const remarks = [qualityText(quality), old ? t("values.age", { duration: duration(age) }) : "", age === null ? t("values.no_value") : ""];
     write(row.remark, remarks.filter(Boolean).join(" · "));
     this.mark(row, this.alarmed?.get(key));
@@ -142,12 +150,6 @@ export class ValueList {
     row.mark.dataset.priority = priority ?? "";
     row.mark.replaceChildren(...(priority ? [symbol(priority, { tiny: true }), element("span", { class: "unseen" }, t("priority." + priority))] : []));
   }
-}
-
-function numberText(point) {
-  if (point.value === null) return "–";
-  if (point.kind === "digital") return point.value ? t("values.yes") : t("values.no");
-  return point.kind === "counter" ? limitText(point.value) : measured(point.value);
 }
 
 function place(point, value) {
