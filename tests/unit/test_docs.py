@@ -1,0 +1,320 @@
+"""The documentation tells the truth: settings, metrics, routes, commands, examples and links are compared with the code."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import types
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import click
+import pytest
+from pydantic import BaseModel
+
+import edge.processing
+import edge.sources
+import gateway.store
+import muki
+from contract.documents import Document
+from edge.alarm_settings import AlarmSettings
+from edge.config import NodeDocument, load
+from edge.health import health_points, module_point
+from edge.processing import ProcessorContext, ProcessorSettings
+from edge.sources import SourceContext, SourceSettings
+from gateway.config import GatewayConfig
+from gateway.live import Kind
+from gateway.metrics import Metrics
+from gateway.opening import check
+from gateway.store.opening import store_class
+from tests.rig.webapp import WebSite
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+SOURCES = [("source", "sources", name, path) for name, path in sorted(edge.sources.REGISTRY.items())]
+PROCESSORS = [("processor", "processing", name, path) for name, path in sorted(edge.processing.REGISTRY.items())]
+MODULES = SOURCES + PROCESSORS
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MACHINE = re.compile(r"(?<![\w./}-])/(?:work|root|home)/\w")
+_BINARY = {".png", ".jpg", ".onnx", ".ico", ".woff2", ".gz", ".npz", ".wav"}
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def section(text: str, title: str) -> str:
+    """From a heading of the second level to the next one."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no section '## {title}'"
+    return found[1]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [body for kind, body in _FENCE.findall(text) if kind == language]
+
+
+def code(text: str) -> list[str]:
+    """Every `text in backquotes` outside fenced blocks, on one line."""
+    return [found.replace("\n", " ") for found in re.findall(r"`([^`]+)`", _FENCE.sub("", text))]
+
+
+def documented(text: str, name: str) -> bool:
+    return name in code(text)
+
+
+def models_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, with unions, lists, mappings and annotations opened."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    elif get_origin(kind) is Annotated:
+        yield from models_in(get_args(kind)[0])
+    elif get_origin(kind) in {Union, types.UnionType, list, dict, tuple}:
+        for part in get_args(kind):
+            yield from models_in(part)
+
+
+def all_models(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every one below it."""
+    found = [model]
+    for field in model.model_fields.values():
+        for inner in models_in(field.annotation):
+            found += [one for one in all_models(inner) if one not in found]
+    return found
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def module_class(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+@pytest.mark.parametrize(("kind", "key", "name", "path"), MODULES, ids=[f"{kind}-{name}" for kind, _, name, _ in MODULES])
+def test_each_source_and_processor_has_a_section_with_every_setting_and_an_example(
+    kind: str, key: str, name: str, path: str, tmp_path: Path
+) -> None:
+    text = section(page("sources.md"), f"{kind.capitalize()} `{name}`")
+    cls = module_class(path)
+    common = keys(SourceSettings) + keys(ProcessorSettings)
+    missing = [field for field in keys(cls.Settings) if field not in common and not documented(text, field)]
+    missing += [field for model in all_models(cls.Settings) for field in keys(model) if not documented(page("sources.md"), field)]
+    assert not missing, f"docs/sources.md says nothing of {missing}"
+    shown = [example for example in blocks(text, "yaml") if checked_entries(example, key, name, tmp_path)]
+    assert shown, f"no yaml example with type: {name}"
+
+
+def checked_entries(example: str, key: str, name: str, folder: Path) -> int:
+    """How many entries of this type an example has; each is checked as the agent checks it."""
+    file = folder / "example.yaml"
+    file.write_text(example, "utf-8")
+    document = Document(file, dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "value"))
+    registry = edge.sources.REGISTRY if key == "sources" else edge.processing.REGISTRY
+    count = 0
+    for index, entry in enumerate(document.data.get(key, [])):
+        cls = module_class(registry[entry["type"]])
+        context = SourceContext("docs", folder) if key == "sources" else ProcessorContext("docs", folder)
+        cls(document.check(cls.Settings, (key, index)), context).points()
+        count += entry["type"] == name
+    return count
+
+
+def test_what_all_sources_and_processors_share_is_documented() -> None:
+    text = page("sources.md")
+    assert [field for field in keys(SourceSettings) + keys(ProcessorSettings) if not documented(text, field)] == []
+    titles = re.findall(r"^## (Source|Processor) `([^`]+)`", text, re.MULTILINE)
+    known = {("Source", name) for name in edge.sources.REGISTRY} | {("Processor", name) for name in edge.processing.REGISTRY}
+    assert set(titles) - known == set(), "sections of what does not exist"
+
+
+def test_the_configuration_of_a_node_is_documented_and_its_examples_are_correct(tmp_path: Path) -> None:
+    text = page("nodes.md")
+    assert [key for key in keys(NodeDocument) if not documented(text, key)] == []
+    whole = "".join(page(name) for name in ("nodes.md", "alarms.md", "outputs.md") if (DOCS / name).exists())
+    models = all_models(NodeDocument) + all_models(AlarmSettings)
+    undocumented = {field for model in models for field in keys(model) if field not in {"es", "en"} and not documented(whole, field)}
+    assert undocumented == set()
+    examples = blocks(text, "yaml")
+    assert examples
+    for number, example in enumerate(examples):
+        file = tmp_path / f"node-{number}.yaml"
+        file.write_text(example, "utf-8")
+        assert load(file, {}).sources
+
+
+def test_the_configuration_of_a_gateway_is_documented_and_its_examples_are_correct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page("gateway.md")
+    undocumented = [field for model in all_models(GatewayConfig) for field in keys(model) if not documented(text, field)]
+    assert undocumented == []
+    monkeypatch.setenv("MUKI_DATABASE_PASSWORD", "secret")
+    examples = blocks(text, "yaml")
+    assert examples
+    for number, example in enumerate(examples):
+        file = tmp_path / f"gateway-{number}.yaml"
+        file.write_text(example, "utf-8")
+        for beside in re.findall(r"(?:password_file|tls_ca): (\S+)", example):
+            (tmp_path / beside).write_text("secret\n")
+        assert check(file).site
+    assert set(Document(tmp_path / "gateway-0.yaml").data) == set(keys(GatewayConfig)), "the whole configuration shows every key"
+
+
+@pytest.mark.parametrize("name", sorted(gateway.store.REGISTRY))
+def test_each_store_is_documented(name: str) -> None:
+    text = page("stores.md")
+    assert documented(text, name)
+    settings = keys(store_class(name).Settings)
+    if settings:
+        assert [field for field in settings if not documented(section(text, f"`{name}`"), field)] == []
+
+
+def test_the_metrics_of_the_gateway_are_those_of_the_page() -> None:
+    metrics = Metrics().registry.collect()
+    exposed = {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in metrics}
+    table = section(page("gateway.md"), "Metrics")
+    assert set(re.findall(r"^\| `(muki_\w+)`", table, re.MULTILINE)) == exposed
+    everywhere = {found for path in PAGES for found in re.findall(r"\bmuki_[a-z_]+_total\b", path.read_text("utf-8"))}
+    assert everywhere <= exposed
+
+
+def test_the_routes_of_the_api_are_those_of_the_page(tmp_path: Path) -> None:
+    site = WebSite(tmp_path, 8080)
+    try:
+        paths = site.app.openapi()["paths"]
+    finally:
+        site.close()
+    real = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    table = section(page("gateway.md"), "API")
+    written = set(re.findall(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)`", table, re.MULTILINE))
+    assert written - {("GET", "/")} == real
+    undocumented = {
+        parameter["name"]
+        for methods in paths.values()
+        for operation in methods.values()
+        for parameter in operation.get("parameters", [])
+        if not documented(table, parameter["name"])
+    }
+    assert undocumented == set()
+    assert [kind for kind in get_args(Kind) if not documented(table, kind)] == []
+
+
+def test_each_reason_of_a_refusal_is_explained() -> None:
+    raised = re.compile(r"(?:ContractError|Refusal|_refuse)\((?:node, \"\w+\", |what\.node, \"\w+\", )?\s*\"([a-z0-9_]+)\"")
+    files = [*(ROOT / "contract").glob("*.py"), *(ROOT / "gateway").glob("*.py")]
+    reasons = {reason for file in files for reason in raised.findall(file.read_text("utf-8"))}
+    assert {"wrong_shape", "clock_ahead", "store_refused", "journal_refused", "not_utf8", "wrong_topic"} <= reasons, "the search is broken"
+    rows = " ".join(re.findall(r"^\|(.*?)\|", section(page("gateway.md"), "Who is let in, and when"), re.MULTILINE))
+    assert {reason for reason in reasons if f"`{reason}`" not in rows} == set()
+
+
+def test_each_point_that_a_node_writes_of_itself_is_explained() -> None:
+    text = page("nodes.md")
+    rows = dict(re.findall(r"^\| `(NODE/[^`]+)` \| (\S+) \|", text, re.MULTILINE))
+    expected = {f"NODE/{name.partition('/')[2]}": point.unit for name, point in health_points("node").items()}
+    expected |= {module_point("NODE", kind, "NAME"): "bool" for kind in ("source", "processor", "output")}
+    assert rows == expected
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = _FENCE.sub("", path.read_text("utf-8"))
+    for target in re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), f"{name_of(path)}: {target}: there is no such file"
+        assert found.is_relative_to(ROOT), f"{name_of(path)}: {target} leads out of the repository"
+        if anchor:
+            assert anchor in anchors(found), f"{name_of(path)}: {target}: there is no such heading"
+
+
+def anchors(path: Path) -> list[str]:
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_file_and_module_that_a_page_names_exists(path: Path) -> None:
+    text = path.read_text("utf-8")
+    named = [name for name in code(text) if re.fullmatch(r"(?:[a-z_]+/)+(?:[\w.-]+\.(?:py|yaml|md|json|toml))?", name)]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    modules = re.findall(r"\b(?:benchmarks\.[a-z_]+|tests\.[a-z_.]+)\b", text)
+    modules += [name for name in re.findall(r"python -m ([a-z_.]+)", text) if name not in {"pytest", "pip", "venv"}]
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    for test in re.findall(r"pytest (tests/\S+\.py)", text):
+        assert (ROOT / test).exists(), test
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_make_target_that_a_page_names_exists(path: Path) -> None:
+    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert "demo" in targets
+    named = [line.split()[1] for line in command_lines(path.read_text("utf-8"), "make")]
+    assert [name for name in named if name not in targets] == []
+
+
+def command_lines(text: str, program: str) -> list[str]:
+    """Every line of a shell block, and every `text in backquotes`, that begins with a program and has an argument."""
+    lines = [line.strip() for language in ("sh", "bash", "") for block in blocks(text, language) for line in block.splitlines()]
+    return [line for line in [*lines, *code(text)] if line.startswith(f"{program} ")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_command_that_a_page_shows_parses(path: Path) -> None:
+    for line in command_lines(path.read_text("utf-8"), "muki"):
+        parse_command(shlex.split(line, comments=True)[1:])
+
+
+def parse_command(arguments: list[str]) -> None:
+    """Parses as click does and runs nothing. Raises UsageError."""
+    command: click.Command = muki.main
+    context = click.Context(command, info_name="muki")
+    while isinstance(command, click.Group):
+        if not arguments or arguments == ["--help"]:
+            return
+        name, found, arguments = command.resolve_command(context, arguments)
+        assert found is not None
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    try:
+        command.make_context(context.info_name, list(arguments), parent=context.parent)
+    except click.MissingParameter:
+        assert not arguments, f"muki … {' '.join(arguments)}: something is missing"  # a bare name in a sentence
+
+
+def test_commands_that_do_not_parse_are_found() -> None:
+    for wrong in (["edge", "chek", "FILE"], ["edge", "run", "FILE", "--twice"], ["gateway", "run", "A", "B"]):
+        with pytest.raises(click.UsageError):
+            parse_command(wrong)
+
+
+def test_the_changelog_says_what_is_not_released_yet() -> None:
+    text = section((ROOT / "CHANGELOG.md").read_text("utf-8"), "Unreleased")
+    assert re.search(r"^- \w", text, re.MULTILINE)
+
+
+def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
+    found = [
+        f"{name}: {match[0]}"
+        for name in tracked()
+        if (ROOT / name).suffix not in _BINARY and (match := _MACHINE.search((ROOT / name).read_text("utf-8", errors="replace")))
+    ]
+    assert found == []
+    assert _MACHINE.search('open("/' + 'home/somebody/x")'), "the search is broken"
+
+
+def tracked() -> list[str]:
+    """The files of the repository; of an unpacked archive everything but hidden folders."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        return [name for name in listed if name and (ROOT / name).is_file()]
+    files = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [str(path) for path in files if not path.parts[0].startswith(".")]
