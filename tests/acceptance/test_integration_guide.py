@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.rig.processes import ROOT, Child, wait_for
-from tests.rig.servers import Mosquitto
+from tests.rig.servers import Mosquitto, Postgres
 from tests.rig.site import Gateway
 
 GUIDE = (ROOT / "docs" / "integration.md").read_text("utf-8")
@@ -25,11 +25,11 @@ def block(language: str) -> str:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[tuple[Mosquitto, Gateway]]:
+def site(folder: Path, **settings: object) -> Iterator[tuple[Mosquitto, Gateway]]:
     """A broker and a gateway that is ready."""
     with ExitStack() as stack:
         broker = stack.enter_context(Mosquitto(folder / "broker"))
-        gateway = stack.enter_context(Gateway(folder / "gateway", broker.port, {"type": "duckdb"}, site=SITE))
+        gateway = stack.enter_context(Gateway(folder / "gateway", broker.port, {"type": "duckdb"}, site=SITE, **settings))
         gateway.wait_ready()
         yield broker, gateway
 
@@ -42,10 +42,10 @@ def samples(gateway: Gateway) -> list[dict[str, Any]]:
     return list(found["buckets"])
 
 
-def test_the_device_of_the_guide_is_stored_and_alarms(tmp_path: Path) -> None:
+def test_the_device_of_the_guide_is_stored_and_alarms_with_the_journal_in_postgresql(tmp_path: Path) -> None:
     device = tmp_path / "device.py"
     device.write_text(block("python"), "utf-8")
-    with site(tmp_path) as (broker, gateway):
+    with Postgres(tmp_path / "postgres") as postgres, site(tmp_path, database=postgres.url) as (broker, gateway):
         command = [sys.executable, str(device), "127.0.0.1", str(broker.port), SITE, NODE]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr

@@ -4,16 +4,18 @@ import importlib.util
 import re
 import shlex
 import subprocess
+import tomllib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import click
 import pytest
 from pydantic import BaseModel
 
+import edge.outputs
 import edge.processing
 import edge.sources
 import gateway.store
@@ -22,6 +24,7 @@ from contract.documents import Document
 from edge.alarm_settings import AlarmSettings
 from edge.config import NodeDocument, load
 from edge.health import health_points, module_point
+from edge.outputs import OutputContext, OutputSettings
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.sources import SourceContext, SourceSettings
 from gateway.config import GatewayConfig
@@ -34,9 +37,24 @@ from tests.rig.webapp import WebSite
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-SOURCES = [("source", "sources", name, path) for name, path in sorted(edge.sources.REGISTRY.items())]
-PROCESSORS = [("processor", "processing", name, path) for name, path in sorted(edge.processing.REGISTRY.items())]
-MODULES = SOURCES + PROCESSORS
+
+
+class Family(NamedTuple):
+    """What stands in one list of a node's configuration, and where it is documented."""
+
+    title: str
+    page: str
+    key: str
+    registry: Mapping[str, str]
+    common: type[BaseModel]
+
+
+FAMILIES = [
+    Family("Source", "sources.md", "sources", edge.sources.REGISTRY, SourceSettings),
+    Family("Processor", "sources.md", "processing", edge.processing.REGISTRY, ProcessorSettings),
+    Family("Output", "outputs.md", "outputs", edge.outputs.REGISTRY, OutputSettings),
+]
+MODULES = [(family, name) for family in FAMILIES for name in sorted(family.registry)]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MACHINE = re.compile(r"(?<![\w./}-])/(?:work|root|home)/\w")
 _BINARY = {".png", ".jpg", ".onnx", ".ico", ".woff2", ".gz", ".npz", ".wav"}
@@ -99,41 +117,47 @@ def module_class(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-@pytest.mark.parametrize(("kind", "key", "name", "path"), MODULES, ids=[f"{kind}-{name}" for kind, _, name, _ in MODULES])
-def test_each_source_and_processor_has_a_section_with_every_setting_and_an_example(
-    kind: str, key: str, name: str, path: str, tmp_path: Path
+@pytest.mark.parametrize(("family", "name"), MODULES, ids=[f"{family.title.lower()}-{name}" for family, name in MODULES])
+def test_each_source_processor_and_output_has_a_section_with_every_setting_and_an_example(
+    family: Family, name: str, tmp_path: Path
 ) -> None:
-    text = section(page("sources.md"), f"{kind.capitalize()} `{name}`")
-    cls = module_class(path)
-    common = keys(SourceSettings) + keys(ProcessorSettings)
-    missing = [field for field in keys(cls.Settings) if field not in common and not documented(text, field)]
-    missing += [field for model in all_models(cls.Settings) for field in keys(model) if not documented(page("sources.md"), field)]
-    assert not missing, f"docs/sources.md says nothing of {missing}"
-    shown = [example for example in blocks(text, "yaml") if checked_entries(example, key, name, tmp_path)]
+    whole = page(family.page)
+    text = section(whole, f"{family.title} `{name}`")
+    settings = module_class(family.registry[name]).Settings
+    missing = {key for key in keys(settings) if key not in keys(family.common) and not documented(text, key)}
+    missing |= {key for model in all_models(settings) for key in keys(model) if not documented(whole, key)}
+    assert missing == set(), f"docs/{family.page}, {family.title} {name}"
+    shown = [example for example in blocks(text, "yaml") if name in checked_entries(example, family, tmp_path)]
     assert shown, f"no yaml example with type: {name}"
 
 
-def checked_entries(example: str, key: str, name: str, folder: Path) -> int:
-    """How many entries of this type an example has; each is checked as the agent checks it."""
+def context(family: Family, folder: Path) -> Any:
+    """What the agent gives to one of the family."""
+    if family.key == "outputs":
+        return OutputContext("docs", folder, {})
+    return SourceContext("docs", folder) if family.key == "sources" else ProcessorContext("docs", folder)
+
+
+def checked_entries(example: str, family: Family, folder: Path) -> list[str]:
+    """The types of the entries that an example has; each entry is checked as the agent checks it."""
     file = folder / "example.yaml"
     file.write_text(example, "utf-8")
     document = Document(file, dict.fromkeys(re.findall(r"\$\{(\w+)\}", example), "value"))
-    registry = edge.sources.REGISTRY if key == "sources" else edge.processing.REGISTRY
-    count = 0
-    for index, entry in enumerate(document.data.get(key, [])):
-        cls = module_class(registry[entry["type"]])
-        context = SourceContext("docs", folder) if key == "sources" else ProcessorContext("docs", folder)
-        cls(document.check(cls.Settings, (key, index)), context).points()
-        count += entry["type"] == name
-    return count
+    found = []
+    for index, entry in enumerate(document.data.get(family.key, [])):
+        cls = module_class(family.registry[entry["type"]])
+        cls(document.check(cls.Settings, (family.key, index)), context(family, folder))
+        found.append(entry["type"])
+    return found
 
 
-def test_what_all_sources_and_processors_share_is_documented() -> None:
-    text = page("sources.md")
-    assert [field for field in keys(SourceSettings) + keys(ProcessorSettings) if not documented(text, field)] == []
-    titles = re.findall(r"^## (Source|Processor) `([^`]+)`", text, re.MULTILINE)
-    known = {("Source", name) for name in edge.sources.REGISTRY} | {("Processor", name) for name in edge.processing.REGISTRY}
-    assert set(titles) - known == set(), "sections of what does not exist"
+@pytest.mark.parametrize("family", FAMILIES, ids=[family.key for family in FAMILIES])
+def test_what_all_of_a_family_share_is_documented(family: Family, tmp_path: Path) -> None:
+    text = page(family.page)
+    assert [key for key in keys(family.common) if not documented(text, key)] == []
+    titles = set(re.findall(rf"^## {family.title} `([^`]+)`", text, re.MULTILINE))
+    assert titles <= set(family.registry), "sections of what does not exist"
+    assert [checked_entries(example, family, tmp_path) for example in blocks(text, "yaml")]
 
 
 def test_the_configuration_of_a_node_is_documented_and_its_examples_are_correct(tmp_path: Path) -> None:
@@ -260,6 +284,13 @@ def test_every_make_target_that_a_page_names_exists(path: Path) -> None:
     assert "demo" in targets
     named = [line.split()[1] for line in command_lines(path.read_text("utf-8"), "make")]
     assert [name for name in named if name not in targets] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_extra_that_a_page_installs_exists(path: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = [name for found in re.findall(r"(?:muki|\.)\[([a-z,]+)\]", path.read_text("utf-8")) for name in found.split(",")]
+    assert [name for name in named if name not in extras] == []
 
 
 def command_lines(text: str, program: str) -> list[str]:
