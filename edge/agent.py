@@ -9,7 +9,7 @@ from contract import CONTRACT_VERSION
 from contract.messages import Birth, Standing, to_ms
 from edge import clock
 from edge.alarm_panel import AlarmPanel
-from edge.alarms import AlarmRules, removed
+from edge.alarms import AlarmRules, released, removed
 from edge.config import NodeConfig
 from edge.disk import Disk
 from edge.errors import EdgeError, Misconfigured, Retry
@@ -35,9 +35,11 @@ class Agent:
         outbox = Outbox(config.data_dir, max_bytes=config.outbox.max_bytes)
         if outbox.recovered:
             log.error("node=%s outbox: %s", node, outbox.recovered)
-        standing = outbox.standing()
+        standing, suppressed = outbox.standing(), outbox.suppressed()
+        if outbox.recovered:  # what was suppressed is forgotten: said again, or ended, once the points tell
+            suppressed.update({alarm.id: alarm.point for alarm in config.alarms if alarm.suppress_when})
         self._disk = Disk(outbox)
-        self._rules = AlarmRules(config.alarms, node, standing)
+        self._rules = AlarmRules(config.alarms, node, standing, suppressed)
         self._worker = Worker(config.processing, node)
         self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
         self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
@@ -62,6 +64,7 @@ class Agent:
         ]
         known = {definition.id for definition in config.alarms}
         orphans = [removed(alarm, node, clock.now()) for alarm in standing.values() if alarm.definition not in known]
+        orphans += [released(name, point, node, clock.now()) for name, point in suppressed.items() if name not in known]
         if orphans:
             self._pipeline.raise_events(orphans)
 

@@ -32,6 +32,7 @@ ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
 _CHECKED_BYTES = 64 << 20  # a larger file is not read through at each start
+_SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design
 _OLDER = -(1 << 62)  # ids of messages taken over from a damaged file sort before all others
 
 _SCHEMA = """
@@ -217,8 +218,12 @@ class Outbox:
         if event.transition is Transition.ACTIVE:
             row = (event.definition, event.point, event.id, event.time_ns)
             self._db.execute("INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?)", row)
-        else:
+        elif event.transition is Transition.NORMAL:
             self._db.execute("DELETE FROM standing WHERE definition = ?", (event.definition,))
+        elif event.transition is Transition.SUPPRESS:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_SUPPRESSED + event.definition, event.point))
+        else:
+            self._db.execute("DELETE FROM meta WHERE key = ?", (_SUPPRESSED + event.definition,))
 
     def _delete(self, boot: str, low: int, high: int) -> None:
         where, values = ("id BETWEEN ? AND ?", (low, high)) if boot == self.boot else _of_older(boot, low, high)
@@ -252,6 +257,11 @@ class Outbox:
         """The raised alarms as of the last commit, by definition."""
         rows = self._db.execute("SELECT definition, point, event, since_ns FROM standing").fetchall()
         return {row[0]: StandingAlarm._make(row) for row in rows}
+
+    def suppressed(self) -> dict[str, str]:
+        """The points of the alarms suppressed by design as of the last commit, by definition."""
+        rows = self._db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (_SUPPRESSED,)).fetchall()
+        return {row[0].removeprefix(_SUPPRESSED): row[1] for row in rows}
 
     def level(self) -> Level:
         oldest = self.take(None, 1)

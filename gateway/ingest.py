@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from contract.alarms import AlarmEvent
+import msgspec
+
 from contract.messages import (
     BY_KIND,
     Alarm,
@@ -173,9 +174,7 @@ class Ingest:
             self._refuse(origin, Refusal("reserved_id", "$.event.definition", detail), whole=True)
             return
         when = time_event(event.time_ns, event.quality, now_ns=now_ns, skew_ns=self._skews[node].at(now_ns), late_after=self._late_after)
-        moved = AlarmEvent(
-            event.id, event.definition, node, event.point, when.time_ns, event.transition, event.value, when.quality, event.evidence
-        )
+        moved = msgspec.structs.replace(event, time_ns=when.time_ns, quality=when.quality)
         shift_ns = max(-CENTURY_NS, min(CENTURY_NS, when.time_ns - event.time_ns))
         shifted = Entry(*entry[:3], shift_ns)
         if not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):

@@ -229,6 +229,7 @@ class Journal:
             "value": event.value,
             "quality": str(event.quality),
             "evidence": msgspec.json.encode(event.evidence).decode(),
+            "first_up": event.first_up,
             "late": late,
             "inferred": inferred,
             "after": "{}",
@@ -310,4 +311,5 @@ def _happening(row: Row[Any]) -> Happening:
         row.quality,
         _strings.decode(row.evidence),
         late=row.late,
+        first_up=bool(row.first_up),
     )

@@ -6,7 +6,12 @@ import msgspec
 
 from contract.alarms import State, Status, Transition, Trigger, step
 
-_TRIGGERS = {Transition.ACTIVE: Trigger.ACTIVATE, Transition.NORMAL: Trigger.CLEAR}
+_TRIGGERS = {
+    Transition.ACTIVE: Trigger.ACTIVATE,
+    Transition.NORMAL: Trigger.CLEAR,
+    Transition.SUPPRESS: Trigger.SUPPRESS,
+    Transition.UNSUPPRESS: Trigger.UNSUPPRESS,
+}
 
 
 class Fold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,6 +26,7 @@ class Fold(msgspec.Struct, frozen=True, omit_defaults=True):
     since_ns: int = 0  # when the condition last began to hold
     event: str = ""  # the event that said so
     evidence: tuple[str, ...] = ()
+    first_up: bool = False
     returned_ns: int | None = None
     value: float | None = None
     quality: str = "good"
@@ -49,6 +55,7 @@ class Happening(NamedTuple):
     who: str = ""
     note: str = ""
     until_ns: int | None = None
+    first_up: bool = False
 
 
 def trigger_of(transition: Transition) -> Trigger:
@@ -70,6 +77,8 @@ def _event(before: Fold, event: Happening, *, latching: bool) -> Fold:
     answer = step(before.status, event.trigger, latching=latching)
     state, active = answer.status
     change = msgspec.structs.replace
+    if event.trigger in {Trigger.SUPPRESS, Trigger.UNSUPPRESS}:
+        return _suppression(before, event)
     if event.trigger is Trigger.ACTIVATE:
         unseen = event.late and (before.unseen or before.state is State.NORMAL)
         after = change(before, state=state, active=active, unseen=unseen, value=event.value, quality=event.quality)
@@ -80,6 +89,7 @@ def _event(before: Fold, event: Happening, *, latching: bool) -> Fold:
             since_ns=event.at_ns,
             event=str(event.tie),
             evidence=event.evidence,
+            first_up=event.first_up,
             returned_ns=None,
             acknowledged_by=None,
             acknowledged_ns=None,
@@ -89,6 +99,18 @@ def _event(before: Fold, event: Happening, *, latching: bool) -> Fold:
         state = step(answer.status, Trigger.ACKNOWLEDGE).status.state
     returned_ns = event.at_ns if before.active else before.returned_ns
     return change(before, state=state, active=active, unseen=unseen, returned_ns=returned_ns, value=event.value, quality=event.quality)
+
+
+def _suppression(before: Fold, event: Happening) -> Fold:
+    """The node's own suppression by design. It has a time of its own, so that the page can say since when."""
+    answer = step(before.status, event.trigger)
+    if not answer.changed:  # said again, as after a restart of the node
+        return before
+    state, active = answer.status
+    after = msgspec.structs.replace(before, state=state, active=active, shelved_by=None, shelved_until_ns=None)
+    if state is State.NORMAL:
+        return after
+    return msgspec.structs.replace(after, unseen=False, since_ns=event.at_ns, event=str(event.tie), first_up=False)
 
 
 def _action(before: Fold, action: Happening, *, latching: bool) -> Fold:

@@ -33,6 +33,7 @@ EVENT = Table(
     Column("value", Float(53)),
     Column("quality", String(64), nullable=False),
     Column("evidence", Text, nullable=False),  # JSON list
+    Column("first_up", Boolean),  # the first of its group
     Column("late", Boolean, nullable=False),
     Column("inferred", Boolean, nullable=False),  # from a birth; the event itself has not come yet
     Column("after", Text, nullable=False),  # lifecycle.Fold as JSON

@@ -29,7 +29,9 @@ class AlarmView(NamedTuple):
         return self.now.state
 
     def to_json(self) -> dict[str, object]:
-        """For the API and the live bus. Times are Unix milliseconds; ``limit`` is in the point's unit, in seconds for ``silence``."""
+        """For the API and the live bus. Times are Unix milliseconds; ``limit`` is in the point's unit, in seconds for ``silence``, and per
+        second or minute, as ``per`` says, for ``rate``.
+        """
         now, definition = self.now, self.definition
         return {
             "key": self.key,
@@ -46,6 +48,9 @@ class AlarmView(NamedTuple):
             "quality": now.quality,
             "condition": definition.condition.kind.value,
             "limit": definition.condition.limit,
+            "per": definition.condition.per,
+            "group": definition.group,
+            "first_up": now.first_up,
             "title": definition.title,
             "consequence": definition.consequence,
             "action": definition.action,

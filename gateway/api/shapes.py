@@ -9,7 +9,9 @@ Texts = dict[str, str]
 
 
 class AlarmShape(BaseModel):
-    """One alarm as it stands; ``limit`` is in the point's unit, in seconds for ``silence``; texts are keyed by language.
+    """One alarm as it stands; ``limit`` is in the point's unit (per ``per`` for a rate), in seconds for ``silence``; texts are keyed by language.
+
+    ``first_up``: of the alarms of its ``group`` it was the first to come.
 
     ``version`` grows with every change: of two, the higher one is the newer.
     """
@@ -28,6 +30,9 @@ class AlarmShape(BaseModel):
     quality: str
     condition: ConditionKind
     limit: float | None
+    per: str | None
+    group: str
+    first_up: bool
     title: Texts
     consequence: Texts
     action: Texts

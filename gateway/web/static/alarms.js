@@ -119,7 +119,8 @@ export class AlarmList {
 
   titleCell(alarm) {
     const where = element("span", { class: "small" }, ...breakable(`${alarm.point || alarm.definition} · ${alarm.node}`));
-    return element("td", {}, element("span", { class: "title" }, titleOf(alarm)), where);
+    const first = alarm.first_up ? [element("span", { class: "small" }, t("alarms.first_up", { group: alarm.group }))] : [];
+    return element("td", {}, element("span", { class: "title" }, titleOf(alarm)), where, ...first);
   }
 
   valueCell(alarm) {
@@ -175,7 +176,10 @@ export class AlarmList {
 }
 
 function limitOf(alarm, point, unit) {
-  const number = () => (point?.kind === "digital" ? valueText(point, alarm.limit) : limitText(alarm.limit));
+  const result = alarm.condition === "expression"; // its limit is that of the result, not of the point
+  if (result) unit = "";
+  if (alarm.per) unit = `${unit}/${alarm.per}`;
+  const number = () => (point?.kind === "digital" && !result ? valueText(point, alarm.limit) : limitText(alarm.limit));
   const limit = alarm.limit === null ? "" : alarm.condition === "silence" ? duration(alarm.limit) : `${number()} ${unit}`.trim();
   return limit || alarm.condition === "bad_quality" ? t("limit." + alarm.condition, { limit }) : "";
 }
