@@ -20,6 +20,7 @@ import edge.processing
 import edge.sources
 import gateway.store
 import muki
+from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import Document
 from edge.alarm_settings import AlarmSettings
 from edge.config import NodeDocument, load
@@ -167,6 +168,8 @@ def test_the_configuration_of_a_node_is_documented_and_its_examples_are_correct(
     models = all_models(NodeDocument) + all_models(AlarmSettings)
     undocumented = {field for model in models for field in keys(model) if field not in {"es", "en"} and not documented(whole, field)}
     assert undocumented == set()
+    values = [value for kind in (ConditionKind, Priority, SignalClass) for value in kind]
+    assert [str(value) for value in values if not documented(whole, value)] == []
     examples = blocks(text, "yaml")
     assert examples
     for number, example in enumerate(examples):
