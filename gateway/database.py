@@ -12,8 +12,8 @@ METADATA = MetaData()
 def open_database(url: str) -> Engine:
     """An engine whose commits survive power loss, with every table made. Raises ValueError for a URL that is none.
 
-    SQLite runs in WAL with ``synchronous=FULL``; each transaction begins IMMEDIATE, so that a reader that turns writer never meets a lock it
-    cannot wait for.
+    SQLite runs in WAL with ``synchronous=FULL``; each transaction that `reading` did not open begins IMMEDIATE, so that a reader that turns
+    writer never meets a lock it cannot wait for.
     """
     try:
         parsed = make_url(url)
@@ -27,6 +27,11 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def reading(engine: Engine) -> Connection:
+    """A connection for reading alone: on SQLite it sees one state of the file and waits for no writer, nor any writer for it."""
+    return engine.execution_options(reading=True).connect()
+
+
 def _sqlite_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
     cursor = connection.cursor()
@@ -36,4 +41,5 @@ def _sqlite_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 
 def _sqlite_begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, and_, delete, insert, or_, select
 from sqlalchemy.engine import Connection
 
-from gateway.database import METADATA
+from gateway.database import METADATA, reading
 
 Range = tuple[int, int]  # both ends included
 KEPT_BOOTS = 100  # of one node; a message of an older boot is taken as new, which the store and the journal survive
@@ -188,7 +188,7 @@ class Ledger:
     def shifts(self, node: str) -> list[tuple[str, int, int]]:
         """(boot, seq, shift_ns): from this message on, ``shift_ns`` was added to the boot's times. Blocks."""
         query = select(_SHIFTS.c.boot, _SHIFTS.c.seq, _SHIFTS.c.shift_ns).where(_SHIFTS.c.node == node).order_by(_SHIFTS.c.id)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [(row.boot, row.seq, row.shift_ns) for row in connection.execute(query)]
 
     def report(self) -> list[BootReport]:

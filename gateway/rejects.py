@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contract.messages import Reject, encode, to_ms
 from contract.topics import reject_topic
-from gateway.database import METADATA
+from gateway.database import METADATA, reading
 from gateway.ledger import Entry, Ledger
 from gateway.metrics import Metrics
 
@@ -184,7 +184,7 @@ class Rejects:
         query = select(_REFUSED).order_by(_REFUSED.c.id.desc()).limit(limit)
         if node is not None:
             query = query.where(_REFUSED.c.node == node)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [
                 Refused(
                     row["node"],

@@ -10,6 +10,7 @@ from contract.alarms import AlarmDefinition, State
 from gateway.alarms.lifecycle import Fold
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
 from gateway.alarms.view import Entry, undeclared
+from gateway.database import reading
 
 MAX_PAGE = 1000
 _definition = msgspec.json.Decoder(AlarmDefinition)
@@ -30,7 +31,7 @@ class HistoryReader:
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit {limit}: write 1 to {MAX_PAGE}")
         place = _parse(before) if before else None
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = [
                 *_page(connection, EVENT, _behind_events(place), key=key, node=node, limit=limit),
                 *_page(connection, ACTION, _behind_actions(place), key=key, node=node, limit=limit),

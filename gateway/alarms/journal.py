@@ -13,6 +13,7 @@ from gateway.alarms.history import HistoryReader
 from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
 from gateway.alarms.view import URGENCY, AlarmView, Entry, Recorded, undeclared
+from gateway.database import reading
 
 MAX_SHELVED_NS = 24 * 3_600_000_000_000
 SYSTEM = "muki"  # the author of what the gateway does by itself
@@ -134,7 +135,7 @@ class Journal:
 
     def expire_shelved(self, *, now_ns: int) -> list[AlarmView]:
         """Ends the shelving whose time is over, and returns these alarms: those whose condition holds are unacknowledged again."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             due = connection.execute(
                 select(STATE.c.key).where(STATE.c.state == State.SHELVED.value, STATE.c.shelved_until_ns <= now_ns)
             ).scalars()
@@ -180,7 +181,7 @@ class Journal:
     def _views(self, condition: Any) -> list[AlarmView]:
         joined = STATE.outerjoin(DEFINITION, DEFINITION.c.key == STATE.c.key)
         columns = (STATE.c.key, STATE.c.node, STATE.c.definition, STATE.c.point, STATE.c.after, STATE.c.version, DEFINITION.c.body)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(*columns).select_from(joined).where(condition)).all()
         return [
             AlarmView(

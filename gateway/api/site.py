@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contract.messages import to_ms
 from gateway.api.errors import Parts
 from gateway.api.shapes import LedgerShape, NodeShape, ReadyShape
+from gateway.database import reading
 
 router = APIRouter(tags=["site"])
 watch = APIRouter(tags=["watching the gateway"])
@@ -59,7 +60,7 @@ async def ready(services: Parts, response: Response) -> dict[str, object]:
 
 def _journal_problem(engine: Engine) -> str:
     try:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             connection.execute(select(literal(1)))
     except SQLAlchemyError as error:
         return type(error).__name__
