@@ -21,10 +21,10 @@ class Pattern(BaseModel):
     @classmethod
     def parse(cls, value: Any) -> Any:
         """``continuous``, or what the model itself takes."""
-        if isinstance(value, str):
-            if value != "continuous":
-                raise ValueError("write continuous, or {on: seconds, off: seconds}")
+        if value == "continuous":
             return CONTINUOUS
+        if not isinstance(value, dict | Pattern):
+            raise ValueError("write continuous, or {on: seconds, off: seconds}")  # noqa: TRY004 - pydantic reports a ValueError
         return value
 
 
