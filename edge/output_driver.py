@@ -28,7 +28,10 @@ LEAST = 0.001  # s: the end of a beat is never reached too early
 class OutputDriver:
     """Runs one output until cancelled; then it is de-energised. Set ``deliver`` before `run`: it gets the readings of the output's status."""
 
-    def __init__(self, entry: ConfiguredOutput, node: str, definitions: Iterable[AlarmDefinition]) -> None:
+    def __init__(
+        self, entry: ConfiguredOutput, node: str, definitions: Iterable[AlarmDefinition], *, wall: Callable[[], float] = time.time
+    ) -> None:
+        """``wall`` tells the Unix seconds by which self-tests are due."""
         self.settings, self._output = entry
         self._node = node
         drivers = [definition for definition in definitions if self.settings.drives.takes(definition)]
@@ -38,7 +41,8 @@ class OutputDriver:
         self._wake = asyncio.Event()
         self._complaint = ""
         self._lost = False  # one failure after a good run: tried again before it is called one
-        self._tested = time.time()  # Unix s of the last look at the calendar of self-tests
+        self._wall = wall
+        self._looked = wall()  # at the calendar of self-tests
         self._test_until = 0.0  # steady s
 
     def raised(self, definition: str) -> None:
@@ -116,8 +120,8 @@ class OutputDriver:
         return self.demand.at(now)
 
     def _look_at_calendar(self, now: float) -> None:
-        test, last, self._tested = self.settings.self_test, self._tested, time.time()
-        if test is None or not test.due(last, self._tested):
+        test, last, self._looked = self.settings.self_test, self._looked, self._wall()
+        if test is None or not test.due(last, self._looked):
             return
         if self.demand.standing:
             log.info("node=%s output=%s no self-test: an alarm stands", self._node, self.settings.name)

@@ -16,6 +16,8 @@ from tests.rig.processes import MUKI, Child, free_port
 from tests.rig.servers import Mosquitto
 from tests.rig.standin import until
 
+# A machine that has pins is not made to sound a horn: there the fourth output is a second dead one.
+PIN = "gpio, role: horn, pin: 17" if not Path("/dev/gpiochip0").exists() else 'modbus-coil, role: horn, tcp: "127.0.0.1:1", coil: 1'
 EVERY = 0.2  # s between polls
 LIMIT = 0.1  # s from the reading to the relay: with a poll interval before it, what the issue asks for
 
@@ -83,6 +85,7 @@ outputs:
   - {{name: beacon, type: modbus-coil, role: beacon, tcp: "{relay.address}", coil: 1}}
   - {{name: safe, type: modbus-coil, role: relay, tcp: "{relay.address}", coil: 2, de_energise_to_alarm: true}}
   - {{name: gone, type: modbus-coil, role: horn, tcp: "127.0.0.1:1", coil: 0}}
+  - {{name: pin, type: {PIN}}}
 silence_button: {{point: panel/state/silence}}
 """)
     return path
@@ -106,7 +109,7 @@ async def test_the_horn_sounds_within_a_poll_and_100_ms_without_broker_or_gatewa
         with agent(write_config(tmp_path, gas, board, free_port())) as node:
             await until(lambda: relay.state(2) and sensor.first_told, seconds=30, describe=node.tail())
             after_reading, after_change = [], []
-            for _ in range(7):
+            for _ in range(5):
                 changed = sensor.set(100)
                 await until(lambda: relay.state(0) and relay.state(1) and not relay.state(2), describe=node.tail())
                 assert sensor.first_told is not None
@@ -119,7 +122,8 @@ async def test_the_horn_sounds_within_a_poll_and_100_ms_without_broker_or_gatewa
             assert statistics.median(after_reading) < LIMIT, after_reading
             assert statistics.median(after_change) < EVERY + LIMIT, after_change
             assert "trying again" in node.tail(200), "there is no broker"
-            assert "alarm=output-gone active" in node.tail(200), "the dead one is told of, and stopped nobody"
+            for dead in ("gone", "pin"):
+                assert f"alarm=output-{dead} active" in node.tail(200), "a dead one is told of, and stops nobody"
             assert await asyncio.to_thread(node.stop) == 0
         assert [relay.state(coil) for coil in (0, 1, 2)] == [0, 0, 0], "de-energised: quiet, quiet, and the fail-safe one in alarm"
 

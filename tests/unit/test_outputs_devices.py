@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import time
 import tty
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from contract.values import Reading
 from edge.alarm_panel import AlarmPanel
 from edge.alarms import StandingAlarm
 from edge.errors import Misconfigured, Retry
+from edge.output_driver import OutputDriver
 from edge.output_trial import trials
 from edge.outputs import REGISTRY, ConfiguredOutput, Output, OutputContext, known
 from edge.outputs.gpio import GpioOutput, GpioSettings
@@ -187,6 +189,32 @@ async def test_a_coil_beats_falls_quiet_and_is_off_after_the_end() -> None:
             panel.take([event("critical")])
             await until(lambda: coils.told[0][-1] == 1)
         assert coils.told[0][-1] == 0, "de-energised at the end"
+
+
+async def test_a_scheduled_self_test_drives_it_once_and_not_over_an_alarm() -> None:
+    unit, coils = module()
+    at = time.mktime((2026, 11, 23, 7, 30, 0, 0, 0, -1))
+    now = at - 10
+    async with TcpSlave({1: unit}) as slave:
+        test = {"at": "07:30", "days": ["monday"], "seconds": 0.2}
+        driver = OutputDriver(coil(slave, refresh=0.5, self_test=test), "n", [HIGH], wall=lambda: now)
+        task = asyncio.create_task(driver.run())
+        await until(lambda: coils.told[0] == [0])
+        now = at + 1
+        await until(lambda: coils.told[0] == [0, 1, 0])
+        await asyncio.sleep(0.6)  # past another look at the calendar
+        assert coils.told[0] == [0, 1, 0]
+        now = at - 10
+        driver.raised("high")
+        await until(lambda: coils.told[0][-1] == 1)
+        driver.demand.silenced = True
+        await until(lambda: coils.told[0][-1] == 0)
+        now = at + 1
+        count = len(coils.told[0])
+        await asyncio.sleep(0.6)
+        assert len(coils.told[0]) == count, "an alarm stands: no test, although it is silenced"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_what_stood_before_the_start_sounds_at_once() -> None:
