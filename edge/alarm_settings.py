@@ -1,12 +1,12 @@
-"""One alarm as a configuration writes it, and what can be said against it before anything runs."""
+"""One alarm as a configuration writes it."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass
-from contract.messages import PointDeclaration
+from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass, Suppression
+from edge.alarm_expression import MAX_AGE
 
 
 class _Strict(BaseModel):
@@ -20,23 +20,65 @@ class Text(_Strict):
     en: str = Field(min_length=1)
 
 
-class ConditionSettings(_Strict):
-    kind: ConditionKind
-    limit: float | None = Field(None, allow_inf_nan=False)
-
-
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class AlarmSettings(_Strict):
-    """One alarm, as `contract.alarms.AlarmDefinition` has it."""
+class ConditionSettings(_Strict):
+    """``window`` and ``per`` belong to ``rate``; ``expression``, ``points`` and ``max_age`` to ``expression``."""
+
+    kind: ConditionKind
+    limit: Number | None = None
+    window: Seconds | None = None
+    per: Literal["s", "min"] | None = None
+    expression: str = ""
+    points: dict[str, str] = {}
+    max_age: Seconds | None = None
+
+    def condition(self) -> Condition:
+        expression = self.kind is ConditionKind.EXPRESSION
+        limit = 0.0 if expression and self.limit is None else self.limit
+        max_age = MAX_AGE if expression and self.max_age is None else self.max_age
+        return Condition(self.kind, limit, self.window, self.per, self.expression, self.points, max_age)
+
+
+class SuppressSettings(_Strict):
+    """When the alarm means nothing by design; one of ``above``, ``below`` and ``equals``."""
+
+    point: str
+    above: Number | None = None
+    below: Number | None = None
+    equals: Number | None = None
+    lasting: Seconds = Field(0.0, alias="for", description="Seconds it must have held")
+    max_age: Seconds = Field(60.0, description="Seconds after which a silent point suppresses nothing")
+
+    @model_validator(mode="after")
+    def _one(self) -> "SuppressSettings":
+        if sum(value is not None for value in (self.above, self.below, self.equals)) != 1:
+            raise ValueError("write one of above, below and equals")
+        return self
+
+    def suppression(self) -> Suppression:
+        ((kind, limit),) = [
+            (kind, limit)
+            for kind, limit in (
+                (ConditionKind.ABOVE, self.above),
+                (ConditionKind.BELOW, self.below),
+                (ConditionKind.EQUALS, self.equals),
+            )
+            if limit is not None
+        ]
+        return Suppression(self.point, Condition(kind, limit), self.lasting, self.max_age)
+
+
+class RuleSettings(_Strict):
+    """One alarm without its point, as a rule pack has it too."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
-    point: str
     condition: ConditionSettings
     priority: Priority
     signal_class: SignalClass = SignalClass.ALARM
-    deadband: float = Field(0.0, allow_inf_nan=False)
+    deadband: Number = 0.0
     on_delay: Seconds = 0.0
     off_delay: Seconds = 0.0
     title: Text
@@ -46,12 +88,20 @@ class AlarmSettings(_Strict):
     shelvable: bool = True
     latching: bool = False
     source: str = ""
+    group: str = Field("", pattern=r"^([a-z0-9][a-z0-9-]{0,31})?$")
+    suppress_when: SuppressSettings | None = None
+
+
+class AlarmSettings(RuleSettings):
+    """One alarm, as `contract.alarms.AlarmDefinition` has it."""
+
+    point: str
 
     def definition(self) -> AlarmDefinition:
         return AlarmDefinition(
             id=self.id,
             point=self.point,
-            condition=Condition(self.condition.kind, self.condition.limit),
+            condition=self.condition.condition(),
             priority=self.priority,
             signal_class=self.signal_class,
             deadband=self.deadband,
@@ -64,48 +114,14 @@ class AlarmSettings(_Strict):
             shelvable=self.shelvable,
             latching=self.latching,
             source=self.source,
+            group=self.group,
+            suppress_when=self.suppress_when.suppression() if self.suppress_when else None,
         )
 
-
-def alarm_problems(alarm: AlarmSettings, declaration: PointDeclaration | None) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong with an alarm, by the key it is wrong at."""
-    kind, limit = alarm.condition.kind, alarm.condition.limit
-    if kind is ConditionKind.BAD_QUALITY:
-        if limit is not None:
-            yield ("condition", "limit"), "a bad_quality condition has no limit; remove it"
-    elif limit is None:
-        what = "the seconds of silence" if kind is ConditionKind.SILENCE else "the value, in the unit of the point"
-        yield ("condition", "limit"), f"missing: write {what}"
-    elif kind is ConditionKind.SILENCE:
-        if limit <= 0:
-            yield ("condition", "limit"), f"{limit:g}: write the seconds of silence, above 0"
-        elif declaration and declaration.period and limit <= declaration.period:
-            yield ("condition", "limit"), f"{limit:g} s: the point comes each {declaration.period:g} s: write more than that"
-    if alarm.deadband < 0:
-        yield (
-            ("deadband",),
-            f"{alarm.deadband:g}: a deadband is a width; write {-alarm.deadband:g}, its side follows from {kind.value!r}",
-        )
-    elif alarm.deadband and kind not in {ConditionKind.ABOVE, ConditionKind.BELOW}:
-        yield ("deadband",), f"a condition {kind.value!r} has no deadband; remove it"
-    if declaration is not None and declaration.range is not None and limit is not None:
-        yield from _range_problems(alarm, limit, declaration.range, declaration.unit)
-
-
-def _range_problems(alarm: AlarmSettings, limit: float, span: tuple[float, float], unit: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    low, high = span
-    kind = alarm.condition.kind
-    if kind is ConditionKind.EQUALS and not low <= limit <= high:
-        yield ("condition", "limit"), f"{limit:g} is outside the range of the point, {low:g} to {high:g} {unit}"
-    if kind in {ConditionKind.ABOVE, ConditionKind.BELOW}:
-        outside = limit >= high or limit < low if kind is ConditionKind.ABOVE else limit <= low or limit > high
-        if outside:
-            why = "it would never or always hold"
-            yield ("condition", "limit"), f"{limit:g} is outside the range of the point, {low:g} to {high:g} {unit}: {why}"
-        clears = limit - alarm.deadband if kind is ConditionKind.ABOVE else limit + alarm.deadband
-        if not outside and alarm.deadband > 0 and not low <= clears <= high:
-            yield (
-                ("deadband",),
-                f"{alarm.deadband:g}: the alarm would clear at {clears:g}, which the point never reaches"
-                f" ({low:g} to {high:g} {unit}): write less",
-            )
+    def points(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Every point it needs, by the key it is named at."""
+        yield ("point",), self.point
+        for name, point in self.condition.points.items():
+            yield ("condition", "points", name), point
+        if self.suppress_when is not None:
+            yield ("suppress_when", "point"), self.suppress_when.point

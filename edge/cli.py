@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from contract.documents import DocumentError
+from edge.alarm_words import describe
 from edge.config import NodeConfig, load
 from edge.errors import EdgeError
 from edge.once import read_once, table
@@ -41,8 +42,12 @@ def check(file: Path) -> None:
         span = f"{point.range[0]:g} to {point.range[1]:g} " if point.range else ""
         click.echo(f"  point  {name}  {point.kind}  {span}{point.unit}")
     for alarm in config.alarms:
-        limit = "" if alarm.condition.limit is None else f" {alarm.condition.limit:g}"
-        click.echo(f"  alarm  {alarm.id}  {alarm.priority}  {alarm.point} {alarm.condition.kind}{limit}")
+        click.echo(f"  alarm  {alarm.id}  {alarm.priority}  {alarm.point} {describe(alarm)}")
+    for pack in config.packs:
+        bound = ", ".join(f"{signal} → {point}" for signal, point in pack.bind.items())
+        click.echo(f"  pack  {pack.reference}  {bound}" + (f"  (not bound: {', '.join(pack.unbound)})" if pack.unbound else ""))
+        for change in pack.changes:
+            click.echo(f"  override  {change}")
     for entry in config.outputs:
         drivers = ", ".join(alarm.id for alarm in config.alarms if entry.settings.drives.takes(alarm))
         click.echo(f"  output  {entry.settings.name}  {entry.settings.role}  {entry.settings.type}  driven by {drivers}")

@@ -15,12 +15,14 @@ from contract.alarms import AlarmDefinition
 from contract.documents import Document, DocumentError, Location
 from contract.messages import PointDeclaration
 from contract.values import check_identifier, check_point
-from edge.alarm_settings import AlarmSettings, alarm_problems
+from edge.alarm_problems import alarm_problems
+from edge.alarm_settings import AlarmSettings
 from edge.errors import Misconfigured
 from edge.health import health_points, malfunction_alarm, module_point, module_points
 from edge.outputs import ConfiguredOutput, OutputContext
 from edge.outputs.silence import SilenceSettings
 from edge.processing import Processor, ProcessorContext, ProcessorSettings
+from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
 
 
@@ -59,6 +61,7 @@ class NodeDocument(_Strict):
     sources: list[Any] = Field(min_length=1)
     processing: list[Any] = []
     alarms: list[Any] = []
+    packs: list[Any] = []
     outputs: list[Any] = []
     silence_button: SilenceSettings | None = None
 
@@ -67,7 +70,7 @@ class NodeDocument(_Strict):
     def _identifier(cls, text: str) -> str:
         return check_identifier(text, "name")
 
-    @field_validator("sources", "processing", "alarms", "outputs", mode="before")
+    @field_validator("sources", "processing", "alarms", "packs", "outputs", mode="before")
     @classmethod
     def _empty(cls, value: object) -> object:
         return [] if value is None else value
@@ -97,6 +100,7 @@ class NodeConfig(NamedTuple):
     alarms: list[AlarmDefinition]
     outputs: list[ConfiguredOutput]
     silence_button: SilenceSettings | None
+    packs: list[AppliedPack]
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
@@ -112,6 +116,7 @@ class _Loader:
         self.problems: list[str] = []
         self.points: dict[str, PointDeclaration] = {}
         self.declared_at: dict[str, Location] = {}
+        self.packs: list[AppliedPack] = []
 
     def load(self) -> NodeConfig:
         node = self.document.check(NodeDocument)
@@ -129,7 +134,7 @@ class _Loader:
         for name in own.keys() & self.points.keys():
             self._problem(self.declared_at[name], f"point {name!r} is one that the agent itself writes: choose another asset")
         self.points.update(own)
-        alarms = self._alarms(node.alarms, complete)
+        alarms = self._alarms(node, complete)
         for kind, name in modules:
             alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
         button = node.silence_button.point if node.silence_button else None
@@ -145,7 +150,18 @@ class _Loader:
         )
         data_dir = (self.folder / node.data_dir.expanduser()).resolve()
         return NodeConfig(
-            node.site, node.node, broker, data_dir, node.outbox, sources, processing, self.points, alarms, outputs, node.silence_button
+            node.site,
+            node.node,
+            broker,
+            data_dir,
+            node.outbox,
+            sources,
+            processing,
+            self.points,
+            alarms,
+            outputs,
+            node.silence_button,
+            self.packs,
         )
 
     def _problem(self, location: Location, text: str) -> None:
@@ -256,16 +272,26 @@ class _Loader:
                 elif wanted in own:
                     self._problem(location, f"{wanted!r} is computed by this very processor: give it another input")
 
-    def _alarms(self, entries: list[Any], complete: bool) -> list[AlarmDefinition]:
-        definitions: list[AlarmDefinition] = []
-        seen: dict[str, Location] = {}
-        for index in range(len(entries)):
+    def _written_alarms(self, node: NodeDocument) -> Iterator[tuple[AlarmSettings, Location]]:
+        for index in range(len(node.alarms)):
             location: Location = ("alarms", index)
             try:
-                settings = self.document.check(AlarmSettings, location)
+                yield self.document.check(AlarmSettings, location), location
             except DocumentError as error:
                 self.problems += error.problems
-                continue
+        for index in range(len(node.packs)):
+            try:
+                pack = apply(self.document, ("packs", index), self.points)
+            except DocumentError as error:
+                self.problems += error.problems
+            else:
+                self.packs.append(pack)
+                yield from pack.alarms
+
+    def _alarms(self, node: NodeDocument, complete: bool) -> list[AlarmDefinition]:
+        definitions: list[AlarmDefinition] = []
+        seen: dict[str, Location] = {}
+        for settings, location in self._written_alarms(node):
             if settings.id in seen:
                 self._problem(
                     (*location, "id"), f"{settings.id!r} is taken, first at {self.document.where(seen[settings.id])}: choose another"
@@ -276,10 +302,10 @@ class _Loader:
                     f"{settings.id!r}: source-… and processor-… are the agent's own malfunction alarms, as is output-…; rename it",
                 )
             seen[settings.id] = location
-            declaration = self.points.get(settings.point)
-            if declaration is None and complete:
-                self._problem((*location, "point"), f"nobody declares point {settings.point!r}; {_hint(settings.point, list(self.points))}")
-            for key, text in alarm_problems(settings, declaration):
+            for key, point in settings.points():
+                if complete and point not in self.points:
+                    self._problem((*location, *key), f"nobody declares point {point!r}; {_hint(point, list(self.points))}")
+            for key, text in alarm_problems(settings, self.points.get(settings.point)):
                 self._problem((*location, *key), text)
             definitions.append(settings.definition())
         return definitions
