@@ -76,7 +76,7 @@ def pins() -> Any:
         gpiozero = importlib.import_module("gpiozero")
         gpiozero.Device.ensure_pin_factory()
     except ModuleNotFoundError as error:
-        raise Misconfigured(f"{error.name} is not installed: pip install 'muki[gpio]', and start the node again") from None
+        raise Misconfigured(f"{error.name} is not installed: pip install gpiozero lgpio, and start the node again") from None
     except Exception as error:  # lgpio.error, PinUnknownPi, BadPinFactory, PermissionError: all say that there are no pins to be had
         raise Retry(f"no GPIO: {error}; is this a Raspberry Pi, and may this user open /dev/gpiochip0 (group gpio)?") from None
     finally:
