@@ -54,6 +54,8 @@ class Source(Protocol):
 REGISTRY: dict[str, str] = {
     "camera": "edge.sources.camera:CameraSource",
     "modbus": "edge.sources.modbus:ModbusSource",
+    "nmea": "edge.sources.nmea:NmeaSource",
+    "serial-line": "edge.sources.serial_line:SerialLineSource",
     "waveform": "edge.sources.waveform:WaveformSource",
 }
 

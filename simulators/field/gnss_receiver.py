@@ -1,6 +1,7 @@
 """A satellite receiver on a haul truck: a track with known truth, the NMEA 0183 sentences of it, and the TCP ports that serve them."""
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -122,13 +123,14 @@ class NmeaServer(Listener):
         self.every = every
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._talk(writer)
+        await self._talk(reader, writer)
 
-    async def _talk(self, writer: asyncio.StreamWriter) -> None:
-        while True:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
             writer.write(self.receiver.say())
             await writer.drain()
-            await asyncio.sleep(self.every)
+            with contextlib.suppress(TimeoutError):  # what a client says is not for us, unless it is that it goes
+                await asyncio.wait_for(reader.read(4096), self.every)
 
 
 class Gpsd(NmeaServer):
@@ -152,7 +154,7 @@ class Gpsd(NmeaServer):
             writer.write(_message("WATCH", **wanted))
             await writer.drain()
             if wanted.get("enable") and wanted.get("nmea"):
-                await self._talk(writer)
+                await self._talk(reader, writer)
 
 
 def _message(kind: str, **fields: object) -> bytes:
