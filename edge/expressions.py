@@ -4,6 +4,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 MAX_LENGTH = 500  # characters
 MAX_PARTS = 100  # nodes of the parsed text
@@ -109,5 +110,5 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:  # noqa: PLR09
             return _FUNCTIONS[name](*(_value(argument, values) for argument in arguments))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             sides = [_value(side, values) for side in (left, *comparators)]
-            return float(all(_COMPARE[type(op)](a, b) for op, a, b in zip(ops, sides, sides[1:], strict=True)))
+            return float(all(_COMPARE[type(op)](a, b) for op, (a, b) in zip(ops, pairwise(sides), strict=True)))
     raise TypeError(type(node).__name__)  # `_allow` lets nothing else through
