@@ -27,6 +27,7 @@ from edge.config import NodeDocument, load
 from edge.health import health_points, module_point
 from edge.outputs import OutputContext, OutputSettings
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.rule_packs import PackUse
 from edge.sources import SourceContext, SourceSettings
 from gateway.config import GatewayConfig
 from gateway.live import Kind
@@ -164,8 +165,9 @@ def test_what_all_of_a_family_share_is_documented(family: Family, tmp_path: Path
 def test_the_configuration_of_a_node_is_documented_and_its_examples_are_correct(tmp_path: Path) -> None:
     text = page("nodes.md")
     assert [key for key in keys(NodeDocument) if not documented(text, key)] == []
-    whole = "".join(page(name) for name in ("nodes.md", "alarms.md", "outputs.md") if (DOCS / name).exists())
-    models = all_models(NodeDocument) + all_models(AlarmSettings)
+    others = {"alarm-states.md", "gateway.md", "integration.md", "sources.md", "stores.md"}
+    whole = "".join(path.read_text("utf-8") for path in sorted(DOCS.glob("*.md")) if path.name not in others)
+    models = all_models(NodeDocument) + all_models(AlarmSettings) + all_models(PackUse)
     undocumented = {field for model in models for field in keys(model) if field not in {"es", "en"} and not documented(whole, field)}
     assert undocumented == set()
     values = [value for kind in (ConditionKind, Priority, SignalClass) for value in kind]
