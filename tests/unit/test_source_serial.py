@@ -360,7 +360,7 @@ async def test_garbage_instead_of_lines_is_malformed_and_from_the_start_it_is_re
     good = True
     numbers = numbered()
     async with SerialDevice(tmp_path / "adapter", lambda: numbers() if good else b"\xf0\x0f\r\n", every=0.02):
-        reader = source(tmp_path, stale_after=1.0)
+        reader = source(tmp_path, stale_after=0.7)
 
         def then_garbage(said: list[Reading]) -> bool:
             nonlocal good
