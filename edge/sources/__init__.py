@@ -53,8 +53,11 @@ class Source(Protocol):
 
 REGISTRY: dict[str, str] = {
     "camera": "edge.sources.camera:CameraSource",
+    "can": "edge.sources.can:CanSource",
     "modbus": "edge.sources.modbus:ModbusSource",
+    "mqtt-in": "edge.sources.mqtt_in:MqttInSource",
     "nmea": "edge.sources.nmea:NmeaSource",
+    "opcua": "edge.sources.opcua:OpcUaSource",
     "serial-line": "edge.sources.serial_line:SerialLineSource",
     "waveform": "edge.sources.waveform:WaveformSource",
 }
