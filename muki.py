@@ -24,15 +24,19 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
-        try:
-            command = getattr(importlib.import_module(module), name)
-        except ModuleNotFoundError as missing:
-            raise click.ClickException(
-                f"muki {cmd_name} needs the Python package {missing.name!r}, which is not installed: "
-                f"install the extra it belongs to, for example pip install 'muki[edge]' or 'muki[gateway]'"
-            ) from missing
+        command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs a subcommand; a library that an extra would have brought is named, wherever it is first imported."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as missing:
+            extra = "gateway" if ctx.invoked_subcommand == "gateway" else "edge"
+            raise click.ClickException(
+                f"needs the Python package {missing.name!r}, which is not installed; the extra brings it: pip install 'muki[{extra}]'"
+            ) from missing
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

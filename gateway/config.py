@@ -45,11 +45,16 @@ class BrokerConfig(_Strict):
     """Where the MQTT broker is. ``password_file`` holds the password alone on its first line; ``tls_ca`` turns TLS on."""
 
     host: str = "127.0.0.1"
-    port: Port = 1883
+    port: Port | None = None
     username: str | None = None
     password_file: Path | None = None
     tls_ca: Path | None = None
     keepalive: Annotated[int, Field(ge=5, le=600)] = 30
+
+    @property
+    def effective_port(self) -> int:
+        """As registered: 1883, and 8883 for TLS."""
+        return self.port or (8883 if self.tls_ca else 1883)
 
     def password(self) -> str | None:
         """The first line of the password file. Raises OSError when it cannot be read."""

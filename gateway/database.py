@@ -1,4 +1,7 @@
-"""The gateway's SQL database: alarms, ledger, nodes. SQLite by default, PostgreSQL by URL for several gateways."""
+"""The gateway's SQL database: alarms, ledger, nodes. SQLite by default, PostgreSQL by URL.
+
+One gateway process a database: the ledger keeps its ranges in memory and would not see another's commits.
+"""
 
 from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.engine import Connection, make_url

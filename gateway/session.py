@@ -87,11 +87,11 @@ class Session:
                 async with self._client() as client:
                     await client.subscribe(from_nodes_filter(self._site), qos=1)
                     backoff = 0.1
-                    log.info("connected to the broker %s:%d", self._broker.host, self._broker.port)
+                    log.info("connected to the broker %s:%d", self._broker.host, self._broker.effective_port)
                     self._tell(up=True)
                     await self._serve(client)
             except (aiomqtt.MqttError, OSError) as error:
-                log.warning("broker %s:%d: %s; trying again in %.1f s", self._broker.host, self._broker.port, error, backoff)
+                log.warning("broker %s:%d: %s; trying again in %.1f s", self._broker.host, self._broker.effective_port, error, backoff)
             finally:
                 self._tell(up=False)
             await asyncio.sleep(backoff)
@@ -101,7 +101,7 @@ class Session:
         tls = aiomqtt.TLSParameters(ca_certs=str(self._broker.tls_ca)) if self._broker.tls_ca else None
         return aiomqtt.Client(
             self._broker.host,
-            self._broker.port,
+            self._broker.effective_port,
             username=self._broker.username,
             password=self._broker.password(),
             identifier=f"muki-gateway-{self._site}-{secrets.token_hex(4)}",

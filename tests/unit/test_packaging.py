@@ -1,6 +1,7 @@
 """The distribution: our plain package names belong to us alone, the command is lazy, and what is shipped is what pyproject says."""
 
 import importlib
+import os
 import subprocess
 import sys
 import tomllib
@@ -47,3 +48,15 @@ def test_tests_are_never_packaged() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     include = settings["tool"]["setuptools"]["packages"]["find"]["include"]
     assert sorted(include) == [f"{package}*" for package in PACKAGES]
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:
+    # A folder that shadows the library with one that cannot be found: what an installation without the extra is like.
+    (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError(\"No module named 'sqlalchemy'\", name='sqlalchemy')\n")
+    (tmp_path / "gateway.yaml").write_text("site: test\ndata_dir: .\n")
+    command = [sys.executable, "-m", "muki", "gateway", "check", str(tmp_path / "gateway.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 1
+    assert "muki[gateway]" in done.stderr
+    assert "Traceback" not in done.stderr
