@@ -3,7 +3,9 @@ pseudo-terminals and files."""
 
 import asyncio
 import contextlib
+import functools
 import random
+import secrets
 import subprocess
 import sys
 import threading
@@ -15,7 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from contract.values import Level, Reading
 from edge.errors import Misconfigured, Retry
@@ -23,12 +27,15 @@ from edge.items import Frame, Item, Waveform
 from edge.sources import REGISTRY, Source, SourceContext
 from simulators.field.camera_feed import CameraFeed
 from simulators.field.camera_scene import render_clip
+from simulators.field.can_bus import AMB, TruckBus
 from simulators.field.gnss_receiver import Receiver, Track
 from simulators.field.listener import Listener
 from simulators.field.modbus_pdu import Unit, float32
 from simulators.field.modbus_slave import RtuBus, TcpSlave
+from simulators.field.opcua_server import OpcUaServer
 from simulators.field.serial_device import SerialDevice, xor_line
 from simulators.field.vibration_stream import VibrationStream
+from tests.rig.servers import Mosquitto
 
 PATIENCE = 15.0  # seconds; a test that waits longer has failed
 
@@ -66,6 +73,53 @@ def camera(folder: Path, url: str, **more: Any) -> Source:
     return build(folder, type="camera", camera="gallery", url=url, fps=20, timeout=1.0, **more)
 
 
+def mqtt_in(folder: Path, port: int, timeout: float = 2.0) -> Source:
+    point = {"topic": "plant/+/flow", "unit": "m3/h", "stale_after": 60}
+    return build(folder, type="mqtt-in", host="127.0.0.1", port=port, timeout=timeout, points={"pump-1/flow": point})
+
+
+def opcua(folder: Path, url: str, timeout: float = 2.0) -> Source:
+    point = {"node": "ns=2;s=Pump.Flow", "unit": "m3/h"}
+    return build(folder, type="opcua", url=url, publish_every=0.05, timeout=timeout, points={"pump-1/flow": point})
+
+
+@contextlib.asynccontextmanager
+async def repeated(act: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """A device that speaks twenty times a second."""
+
+    async def speak() -> None:
+        while True:
+            await act()
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(speak())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def sensor_on_a_broker(port: int) -> AsyncIterator[None]:
+    """Publishes over a connection that comes back by itself."""
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.reconnect_delay_set(1, 1)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+
+    async def publish() -> None:
+        if client.is_connected():
+            client.publish("plant/pump-1/flow", "123.5")
+
+    try:
+        async with repeated(publish):
+            yield
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
 def serial_line(folder: Path, stale_after: float = 5.0, **link: Any) -> Source:
     lines = [{"select": "FLOW,", "points": {"pump-1/flow": {"column": 2, "unit": "m3/h"}}}]
     checksum = {"kind": "xor", "after": "$", "before": "*"}
@@ -74,6 +128,11 @@ def serial_line(folder: Path, stale_after: float = 5.0, **link: Any) -> Source:
 
 def nmea(folder: Path, stale_after: float = 5.0, **link: Any) -> Source:
     return build(folder, type="nmea", stale_after=stale_after, under="pump-1/gnss", outputs=["altitude"], **link)
+
+
+def can_bus(folder: Path, stale_after: float = 1.0, **bus: Any) -> Source:
+    point = {"spn": 108, "source_address": 0, "stale_after": stale_after}
+    return build(folder, type="can", every=0.05, points={"pump-1/flow": point}, **bus)
 
 
 def one_unit() -> dict[int, Unit]:
@@ -152,8 +211,28 @@ async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
                     gone.rename(path)
 
                 yield Bench(build(folder, type="waveform", file="run.wav", **settings), remove, restore)
+            case "mqtt-in":
+                broker = stack.enter_context(Mosquitto(folder / "broker"))
+                await stack.enter_async_context(sensor_on_a_broker(broker.port))
+                stop, start = functools.partial(asyncio.to_thread, broker.kill), functools.partial(asyncio.to_thread, broker.start)
+                yield Bench(mqtt_in(folder, broker.port), stop, start)
+            case "opcua":
+                server = await stack.enter_async_context(OpcUaServer())
+                node = await server.add("Pump/Flow", 123.5)
+                await stack.enter_async_context(repeated(lambda: server.write(node, 123.5)))
+                yield Bench(opcua(folder, server.url), server.drop_connections, _nothing)
             case "serial-line" | "serial-line-tcp" | "nmea" | "nmea-tcp":
                 yield await line_bench(kind, folder, stack)
+            case "can" | "can-udp":
+                group = f"239.{'.'.join(str(1 + secrets.randbelow(254)) for _ in range(3))}"
+                bus = {"interface": "udp_multicast" if kind == "can-udp" else "virtual", "channel": group}
+                truck = await stack.enter_async_context(TruckBus(**bus, periods={AMB: 0.05}))
+                truck.truck.barometer = 123.5
+
+                async def ignition(on: bool) -> None:
+                    truck.silent = not on
+
+                yield Bench(can_bus(folder, **bus), functools.partial(ignition, False), functools.partial(ignition, True))
             case "camera-http":
                 feed = await stack.enter_async_context(CameraFeed(fps=15))
                 yield Bench(camera(folder, feed.url), feed.drop_connections, _nothing)
@@ -171,10 +250,14 @@ KINDS = [
     "waveform-file",
     "camera-http",
     "camera-file",
+    "mqtt-in",
+    "opcua",
     "serial-line",
     "serial-line-tcp",
     "nmea",
     "nmea-tcp",
+    "can",
+    "can-udp",
 ]
 CUT_OFF = [kind for kind in KINDS if kind != "camera-file"]  # an open file does not go away
 
@@ -273,7 +356,7 @@ async def test_cancel_releases_everything_and_it_can_be_restarted(kind: str, tmp
         assert all(is_good(item) for batch in await take(bench.source, 2) for item in batch)
 
 
-@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "serial-line-tcp", "nmea-tcp"])
+@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"])
 async def test_cancel_while_connecting_releases_everything(kind: str, tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -296,6 +379,10 @@ def _at(kind: str, folder: Path, address: str) -> Source:
             return modbus(folder, tcp=address)
         case "waveform-tcp":
             return logger(folder, address)
+        case "mqtt-in":
+            return mqtt_in(folder, int(address.rpartition(":")[2]), timeout=0.3)
+        case "opcua":
+            return opcua(folder, f"opc.tcp://{address}", timeout=0.3)
         case "serial-line-tcp" | "nmea-tcp":
             return (nmea if kind == "nmea-tcp" else serial_line)(folder, stale_after=0.3, tcp=address)
         case _:
@@ -312,10 +399,14 @@ def _absent(folder: Path) -> dict[str, Source]:
         "camera-http": camera(folder, f"http://user:secret@127.0.0.1:{port}/stream"),
         "camera-device": camera(folder, "/dev/video99"),
         "camera-file": camera(folder, "none.avi"),
+        "can": can_bus(folder, interface="socketcan", channel="can7"),
+        "can-silent": can_bus(folder, interface="virtual", channel="nobody", stale_after=0.3),
         "serial-line": serial_line(folder, serial={"port": "ttyUSB7"}),
         "serial-line-tcp": serial_line(folder, tcp=f"127.0.0.1:{port}"),
         "nmea": nmea(folder, serial={"usb": "fffe:fffe"}),
         "nmea-gpsd": nmea(folder, gpsd=f"127.0.0.1:{port}"),
+        "mqtt-in": mqtt_in(folder, port),
+        "opcua": opcua(folder, f"opc.tcp://127.0.0.1:{port}"),
     }
 
 
@@ -337,10 +428,14 @@ def _free_port() -> int:
         ("camera-http", r"http://127\.0\.0\.1:\d+/stream does not open"),
         ("camera-device", "there is no /dev/video99"),
         ("camera-file", "there is no such file"),
+        ("can", "socketcan can7: there is no such interface; .*ip link set can7 up"),
+        ("can-silent", r"virtual nobody: no frame of any point for 0\.3 s"),
         ("serial-line", "serial ttyUSB7: there is no such serial port; there are: "),
         ("serial-line-tcp", r"tcp 127\.0\.0\.1:\d+: .*is the device on"),
         ("nmea", "usb fffe:fffe: there is no such adapter; there are: "),
         ("nmea-gpsd", r"tcp 127\.0\.0\.1:\d+: .*is the device on"),
+        ("mqtt-in", r"mqtt 127\.0\.0\.1:\d+: .*1883"),
+        ("opcua", r"opc\.tcp://127\.0\.0\.1:\d+: .*4840"),
     ],
 )
 async def test_an_absent_device_raises_retry_within_its_timeout(kind: str, says: str, tmp_path: Path) -> None:
@@ -373,7 +468,7 @@ async def test_unplugged_while_read_it_says_so_and_comes_back(kind: str, tmp_pat
         assert all(is_good(item) for batch in await take(bench.source, 2) for item in batch)
 
 
-@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "serial-line-tcp", "nmea-tcp"])
+@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"])
 @pytest.mark.parametrize(
     "garbage", [random.Random(1).randbytes(4096), b"\n" * 4096, b"HTTP/1.1 200 OK\r\n\r\n" + b"\xff\xd8" * 2000, b"{}\n", b"\x00" * 4096]
 )
@@ -414,6 +509,8 @@ async def test_a_video_file_of_garbage_raises_retry(tmp_path: Path) -> None:
     [
         ("edge.sources.modbus, edge.sources.modbus_map", {"pymodbus", "numpy", "cv2", "onnxruntime", "scipy"}),
         ("edge.sources.waveform, edge.processing.vibration", {"pymodbus", "cv2", "onnxruntime", "scipy"}),
+        ("edge.sources.mqtt_in, edge.sources.opcua", {"asyncua", "cryptography", "numpy", "cv2"}),
+        ("edge.sources.can", {"can", "cantools", "numpy", "cv2", "pymodbus"}),
         ("edge.processing.scoring", {"cv2", "onnxruntime", "scipy"}),
         ("edge.sources.serial_line, edge.sources.nmea", {"serial", "pynmea2", "numpy", "pymodbus", "cv2"}),
         ("edge.sources.camera, edge.processing.vision", {"cv2", "pymodbus", "onnxruntime"}),
