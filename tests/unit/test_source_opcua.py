@@ -25,6 +25,7 @@ from edge.sources.measured_point import MeasuredPoint
 from edge.sources.opcua import OpcUaSource, interpret
 from edge.sources.opcua_settings import OpcUaSettings
 from edge.sources.opcua_status import overflowed, quality_of
+from simulators.field.listener import Listener
 from simulators.field.opcua_server import OpcUaServer
 
 ua: Any = asyncua.ua
@@ -187,7 +188,7 @@ def test_the_usual_port_is_added() -> None:
 
 
 def source(server: OpcUaServer, points: dict[str, Any], folder: Path = Path(), **more: Any) -> OpcUaSource:
-    made = settings(points, url=server.url, **({"publish_every": 0.05, "timeout": 3.0} | more))
+    made = settings(points, **({"url": server.url, "publish_every": 0.05, "timeout": 3.0} | more))
     return OpcUaSource(made, SourceContext("node", folder))
 
 
@@ -293,6 +294,37 @@ async def test_a_lost_connection_is_said_before_the_source_ends() -> None:
                 await anext(items)
         async with running(opcua) as items:
             assert [reading.value for reading in await upto(items, 1)] == [1.5]
+
+
+async def test_a_server_that_hangs_is_noticed_though_the_connection_stays() -> None:
+    stalled = asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not stalled.is_set():
+                writer.write(data)
+
+    async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ours, theirs = await asyncio.open_connection(server.host, server.port)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(forward(reader, theirs))
+                both.create_task(forward(ours, writer))
+        finally:
+            theirs.transport.abort()
+
+    async with OpcUaServer() as server, Listener(bridge) as line:
+        node = await server.add("Crusher/Current", 1.5)
+        points = {"crusher-1/current": {"node": node, "unit": "A"}}
+        async with running(source(server, points, url=f"opc.tcp://{line.address}", timeout=1.0)) as items:
+            await upto(items, 1)
+            stalled.set()
+            begun = time.monotonic()
+            (last,) = await upto(items, 1)
+            assert last.quality == bad("no_connection")
+            assert time.monotonic() - begun < 8
+            with pytest.raises(Retry, match="the connection was lost"):
+                await anext(items)
 
 
 async def test_a_user_needs_the_right_password(tmp_path: Path) -> None:
