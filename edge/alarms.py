@@ -52,17 +52,13 @@ class AlarmRule:
         self._changing_since: int | None = None  # steady ns since when the opposite of the present state has held
         self._told: int | None = None  # steady ns of the last reading with a value: silence
         condition = definition.condition
+        self.points = frozenset({definition.point, *condition.points.values()})  # whose readings `update` wants
         self._rate = RateOfChange(condition.window or 60.0, condition.per or "s") if condition.kind is ConditionKind.RATE else None
         self._inputs = ExpressionInputs(condition) if condition.kind is ConditionKind.EXPRESSION else None
 
     @property
     def standing(self) -> StandingAlarm | None:
         return self._standing
-
-    @property
-    def points(self) -> frozenset[str]:
-        """The points whose readings `update` wants."""
-        return frozenset({self.definition.point, *self.definition.condition.points.values()})
 
     @property
     def waiting(self) -> bool:
