@@ -46,7 +46,7 @@ class LineReader:
             understood = False
             garbage = b""  # the last of it since a line was understood, for the message
             while True:
-                data = await _within(line, freshness.next_silence())
+                data = await _within(line, freshness.pause(time.monotonic()))
                 now, time_ns = time.monotonic(), time.time_ns() // 1_000_000 * 1_000_000
                 readings: list[Reading] = []
                 if data:
@@ -76,10 +76,10 @@ class LineReader:
             log.log(level, "%s: a line was not understood, %d in all: %r", self._where, self.lost_lines, what[:60])
 
 
-async def _within(line: Link, deadline: float | None) -> bytes:
-    """What comes, or nothing at the deadline (monotonic seconds)."""
+async def _within(line: Link, seconds: float | None) -> bytes:
+    """What comes, or nothing when the time is over."""
     try:
-        async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+        async with asyncio.timeout(seconds):
             return await line.read()
     except TimeoutError:
         return b""

@@ -216,10 +216,10 @@ def test_a_device_may_send_several_kinds_of_line() -> None:
 def test_a_point_is_told_silent_once_until_it_speaks_again() -> None:
     fresh = Freshness(["a/b", "a/c"], 0.0, stale_after=10)
     fresh.admit([Reading("a/b", 1, 1.0)], 5.0)
-    assert (fresh.next_silence(), fresh.fell_silent(9.9)) == (10.0, [])
+    assert (fresh.pause(4.0), fresh.fell_silent(9.9)) == (6.0, [])
     assert fresh.fell_silent(10.0) == ["a/c"]
-    assert (fresh.next_silence(), fresh.fell_silent(15.0), fresh.fell_silent(1e6)) == (15.0, ["a/b"], [])
-    assert fresh.next_silence() is None
+    assert (fresh.pause(11.0), fresh.fell_silent(15.0), fresh.fell_silent(1e6)) == (4.0, ["a/b"], [])
+    assert fresh.pause(20.0) is None
     assert fresh.admit([Reading("a/c", 2, 1.0)], 1e6) == [Reading("a/c", 2, 1.0)]
     assert fresh.fell_silent(1e6 + 10) == ["a/c"]
 
