@@ -171,7 +171,9 @@ def main(folder: Path, host: str, port: int, seconds: float | None) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise click.ClickException(f"a demo is running on {folder} already: stop it first, or give another --dir") from None
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Both, explicitly: a shell that starts a job in the background without job control has it ignore SIGINT.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         Demo(folder, host, _free_port(host, port)).run(seconds)
 
 
