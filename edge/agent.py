@@ -10,6 +10,7 @@ from contract.messages import Birth, Standing, to_ms
 from edge import clock
 from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules, released, removed
+from edge.calibrations import CalibrationFile, due
 from edge.config import NodeConfig
 from edge.disk import Disk
 from edge.errors import EdgeError, Misconfigured, Retry
@@ -18,6 +19,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.publisher import Publisher
 from edge.supervisor import SourceSupervisor
+from edge.trust import Trust
 from edge.watchdog import Watchdog
 from edge.worker import Worker
 
@@ -43,6 +45,9 @@ class Agent:
         self._worker = Worker(config.processing, node)
         self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
         self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
+        self._trust = Trust(config.points, config.trust, clock.now(), clock_point=f"{node}/clock/synchronised")
+        self._calibrations = CalibrationFile(config.data_dir)
+        self._read_calibrations()
         self._pipeline = Pipeline(
             node,
             config.points,
@@ -52,6 +57,7 @@ class Agent:
             stored=self._publisher.stored,
             flush_every=config.outbox.flush_every,
             panel=self._panel,
+            trust=self._trust,
         )
         self._panel.report_to(self._pipeline.handle)
         self._worker.deliver = self._pipeline.handle
@@ -114,6 +120,7 @@ class Agent:
     async def _report_health(self) -> None:
         health = Health(self._config.node)
         while True:
+            self._read_calibrations()
             try:
                 # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
                 await self._disk.put([])
@@ -135,6 +142,12 @@ class Agent:
                 readings += status.current(now.wall_ns)
             self._pipeline.handle(readings)
             await asyncio.sleep(PERIOD)
+
+    def _read_calibrations(self) -> None:
+        """`muki edge calibrated` adds to the file while the agent runs."""
+        news = self._calibrations.news()
+        if news is not None:
+            self._trust.know(due(self._config.trust, news))
 
     def _birth(self) -> Birth:
         return Birth(

@@ -1,6 +1,7 @@
 """`muki edge`: check a node's configuration, run the node, or read every source once."""
 
 import asyncio
+import datetime
 import logging
 import os
 import signal
@@ -87,6 +88,29 @@ def test_outputs(file: Path, only: str | None, seconds: float) -> None:
         click.echo(f"{file}: there is no output {only or 'to test'}; configured: {known}", err=True)
         sys.exit(2)
     _leave(asyncio.run(_try(outputs, seconds)))
+
+
+@main.command()
+@click.argument("file", type=_CONFIGURATION)
+@click.argument("point")
+@click.option("--bump", is_flag=True, help="It was a bump test, not a calibration.")
+@click.option("--by", metavar="NAME", help="Who did it; the user of this machine if not said.")
+@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The day it was done; today (UTC) if not said.")
+def calibrated(file: Path, point: str, bump: bool, by: str | None, day: datetime.datetime | None) -> None:
+    """Records that the sensor of POINT was calibrated, or bump tested. An agent that runs takes note within 10 s.
+
+    The record is added to calibrations.jsonl in the node's folder; the configuration stays as it is.
+    """
+    from edge.calibrations import CalibrationError, recorded
+
+    try:
+        click.echo(recorded(_load(file), point, bump=bump, by=by, day=day.date() if day else None, now=datetime.datetime.now(datetime.UTC)))
+    except CalibrationError as error:
+        click.echo(f"{file}: {error}", err=True)
+        sys.exit(2)
+    except EdgeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
 
 
 async def _try(outputs: Sequence[ConfiguredOutput], seconds: float) -> int:

@@ -24,6 +24,8 @@ from edge.outputs.silence import SilenceSettings
 from edge.processing import Processor, ProcessorContext, ProcessorSettings
 from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
+from edge.trust_problems import declared_problems, trust_problems
+from edge.trust_settings import TrustSettings, resolve
 
 
 class _Strict(BaseModel):
@@ -60,6 +62,7 @@ class NodeDocument(_Strict):
     outbox: OutboxSettings = Field(default_factory=lambda: OutboxSettings.model_validate({}))
     sources: list[Any] = Field(min_length=1)
     processing: list[Any] = []
+    trust: dict[str, TrustSettings] = {}
     alarms: list[Any] = []
     packs: list[Any] = []
     outputs: list[Any] = []
@@ -69,6 +72,11 @@ class NodeDocument(_Strict):
     @classmethod
     def _identifier(cls, text: str) -> str:
         return check_identifier(text, "name")
+
+    @field_validator("trust", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return {} if value is None else value
 
     @field_validator("sources", "processing", "alarms", "packs", "outputs", mode="before")
     @classmethod
@@ -101,6 +109,7 @@ class NodeConfig(NamedTuple):
     outputs: list[ConfiguredOutput]
     silence_button: SilenceSettings | None
     packs: list[AppliedPack]
+    trust: dict[str, TrustSettings]
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
@@ -134,6 +143,9 @@ class _Loader:
         for name in own.keys() & self.points.keys():
             self._problem(self.declared_at[name], f"point {name!r} is one that the agent itself writes: choose another asset")
         self.points.update(own)
+        self.problems += declared_problems(self.document, self.points, self.declared_at)
+        if complete:
+            self.problems += trust_problems(self.document, node.trust, self.points)
         alarms = self._alarms(node, complete)
         for kind, name in modules:
             alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
@@ -162,6 +174,7 @@ class _Loader:
             outputs,
             node.silence_button,
             self.packs,
+            resolve(node.trust, self.points),
         )
 
     def _problem(self, location: Location, text: str) -> None:

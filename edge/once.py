@@ -10,6 +10,7 @@ from contract.values import Quality, Reading, bad
 from edge.config import ConfiguredProcessor, ConfiguredSource, NodeConfig
 from edge.errors import EdgeError
 from edge.items import Item
+from edge.trust import within_range
 from edge.worker import explain, subject
 
 PATIENCE = 10.0  # s for each source to say everything once
@@ -50,7 +51,8 @@ async def _read(entry: ConfiguredSource, config: NodeConfig, patience: float) ->
     fed: list[ConfiguredProcessor] = []
 
     def take(readings: Sequence[Reading]) -> None:
-        for reading in readings:
+        for said in readings:
+            reading = within_range(said, config.points.get(said.point))
             unit = config.points[reading.point].unit if reading.point in config.points else ""
             ms = (time.monotonic() - began) * 1000
             rows.setdefault(reading.point, Row(reading.point, reading.value, unit, reading.quality, ms))

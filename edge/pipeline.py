@@ -17,6 +17,7 @@ from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
 from edge.items import Item
 from edge.outbox import Stored
+from edge.trust import Trust
 from edge.worker import Worker
 
 log = logging.getLogger("muki.edge.pipeline")
@@ -44,6 +45,7 @@ class Pipeline:
         stored: Callable[[list[Stored]], None],
         flush_every: float = 0.25,
         panel: AlarmPanel | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._node = node
         self._points = points
@@ -53,6 +55,7 @@ class Pipeline:
         self._stored = stored
         self._flush_every = flush_every
         self._panel = panel
+        self._trust = trust or Trust(points, {}, clock.now())
         self._readings: list[Reading] = []
         self._events: list[AlarmEvent] = []
         self._something = asyncio.Event()
@@ -77,7 +80,11 @@ class Pipeline:
         if reading.point not in self._points:
             self._refuse(reading.point)
             return
-        reading = presentable(reading, now.wall_ns)
+        judged = self._trust.judge(presentable(reading, now.wall_ns), now)
+        if judged is not None:
+            self._pass_on(judged, now)
+
+    def _pass_on(self, reading: Reading, now: clock.Instant) -> None:
         events = self._rules.update(reading, now)
         if events:
             self.raise_events(events)
@@ -109,7 +116,10 @@ class Pipeline:
         """Delays that end and points that fall silent."""
         while True:
             await asyncio.sleep(TICK)
-            events = self._rules.tick(clock.now())
+            now = clock.now()
+            for stale in self._trust.tick(now):
+                self._pass_on(stale, now)
+            events = self._rules.tick(now)
             if events:
                 self.raise_events(events)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from contract.values import GOOD, Quality, Reading, bad, uncertain
+from contract.values import Quality, Reading, bad
+from edge.sources.current_loop import CurrentLoop
 from edge.sources.modbus_settings import FORMATS, ModbusPoint, Table
 
 MAX_REGISTERS = 125  # Modbus Application Protocol V1.1b3, 6.3 and 6.4
 MAX_BITS = 2000  # the same, 6.1 and 6.2
-_OUT_OF_RANGE = uncertain("out_of_range")
 _SENSOR_FAULT = bad("sensor_fault")
 
 
@@ -27,8 +27,7 @@ class Cell(NamedTuple):
     scale: float
     offset: float
     digits: int | None  # decimals that a scaled integer can have; None for floats
-    low: float
-    high: float
+    loop: CurrentLoop | None
 
 
 class Block(NamedTuple):
@@ -84,13 +83,13 @@ def split(block: Block) -> tuple[Block, ...]:
 def decode_registers(block: Block, registers: Sequence[int], time_ns: int) -> list[Reading]:
     """The readings of a holding or input block; ``registers`` has ``block.size`` numbers of 16 bits.
 
-    A number that is not finite is ``bad:sensor_fault`` without a value; one outside the declared range is kept, ``uncertain:out_of_range``.
+    A number that is not finite is ``bad:sensor_fault`` without a value. Of a current loop the number is a current, and may report a fault.
     """
     count = block.size
     plain = struct.pack(f">{count}H", *registers)
     swapped: bytes | None = None
     readings = []
-    for point, at, _, unpack, use_swapped, bit, scale, offset, digits, low, high in block.cells:
+    for point, at, _, unpack, use_swapped, bit, scale, offset, digits, loop in block.cells:
         if use_swapped and swapped is None:
             swapped = struct.pack(f"<{count}H", *registers)
         source = swapped if use_swapped else plain
@@ -99,10 +98,15 @@ def decode_registers(block: Block, registers: Sequence[int], time_ns: int) -> li
             word = source[2 * at] << 8 | source[2 * at + 1]
             readings.append(Reading(point, time_ns, float(word >> bit & 1)))
             continue
-        value = unpack(source, 2 * at)[0] * scale + offset
+        number = unpack(source, 2 * at)[0]
+        if loop is not None and math.isfinite(number):
+            readings.append(Reading(point, time_ns, *loop.measured(number)))
+            continue
+        value = number * scale + offset
         if digits is not None:
             value = round(value, digits)  # 3 * 0.1 is 0.3, not 0.30000000000000004
-        readings.append(_reading(point, time_ns, value, low, high))
+        fault = not math.isfinite(value)
+        readings.append(Reading(point, time_ns, None, _SENSOR_FAULT) if fault else Reading(point, time_ns, float(value)))
     return readings
 
 
@@ -116,31 +120,21 @@ def unread(block: Block, time_ns: int, quality: Quality) -> list[Reading]:
     return [Reading(cell.point, time_ns, None, quality) for cell in block.cells]
 
 
-def _reading(point: str, time_ns: int, value: float, low: float, high: float) -> Reading:
-    if low <= value <= high:
-        return Reading(point, time_ns, float(value), GOOD)
-    if not math.isfinite(value):
-        return Reading(point, time_ns, None, _SENSOR_FAULT)
-    return Reading(point, time_ns, float(value), _OUT_OF_RANGE)
-
-
 def _block(run: Sequence[tuple[str, ModbusPoint]], end: int) -> Block:
     start = run[0][1].register_
     return Block(run[0][1].table, start, end - start, tuple(_cell(name, point, point.register_ - start) for name, point in run))
 
 
 def _cell(name: str, point: ModbusPoint, at: int) -> Cell:
-    # Finite limits where no range is declared: an infinity must fail the comparison in _reading, too.
-    low, high = point.range or (-1.7976931348623157e308, 1.7976931348623157e308)
     # Two copies of the block serve all four orders: ABCD big/plain, DCBA little/plain, BADC big/swapped, CDAB little/swapped.
     swapped = point.byte_order != point.word_order if point.words > 1 else point.byte_order == "little"
     if point.type is None or point.type == "bool":
-        return Cell(name, at, 1, None, point.byte_order == "little", point.bit or 0, 1.0, 0.0, None, low, high)
+        return Cell(name, at, 1, None, point.byte_order == "little", point.bit or 0, 1.0, 0.0, None, None)
     code, words = FORMATS[point.type]
     little = words > 1 and point.word_order == "little"
     unpack = struct.Struct(("<" if little else ">") + code).unpack_from
     digits = None if code in "fd" else max(_decimals(point.scale), _decimals(point.offset))
-    return Cell(name, at, words, unpack, swapped, 0, point.scale, point.offset, digits, low, high)
+    return Cell(name, at, words, unpack, swapped, 0, point.scale, point.offset, digits, point.loop)
 
 
 def _decimals(number: float) -> int:

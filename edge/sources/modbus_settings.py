@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from contract.messages import PointDeclaration
 from contract.values import check_point
 from edge.sources import SourceSettings
+from edge.sources.current_loop import FAULT_HIGH, FAULT_LOW, CurrentLoop
 from edge.sources.endpoint import HostPort
 
 Table = Literal["coil", "discrete", "holding", "input"]
@@ -38,6 +39,7 @@ class ModbusPoint(BaseModel):
     range: tuple[float, float] | None = Field(None, description="Lowest and highest plausible value, in unit")
     scale: float = Field(1.0, allow_inf_nan=False)
     offset: float = Field(0.0, allow_inf_nan=False)
+    loop: CurrentLoop | None = Field(None, description="For a 4–20 mA sensor behind a converter, instead of scale and offset")
     byte_order: Literal["big", "little"] = Field("big", description="Order of the two bytes in a register")
     word_order: Literal["big", "little"] = Field("big", description="Order of the registers of a longer number")
     bit: int | None = Field(None, ge=0, le=15, description="For a bool in a register: which bit, 0 is the least significant")
@@ -64,7 +66,27 @@ class ModbusPoint(BaseModel):
             raise ValueError(f"range {list(self.range)}: write [lowest, highest]")
         if self.register_ + self.words > 65536:
             raise ValueError(f"{self.type} at register {self.register_} would reach beyond register 65535")
+        if self.loop is not None:
+            self._loop_fits(self.loop)
         return self
+
+    def _loop_fits(self, loop: CurrentLoop) -> None:
+        """A converter whose number cannot show a fault current would make a broken wire look like a measurement."""
+        if self.is_bool or (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError("loop does the scaling of a number: leave scale and offset out, and use no bool")
+        assert self.type is not None  # noqa: S101 - only a bool may leave it out
+        code, words = FORMATS[self.type]
+        if code in "fd":
+            return
+        bits = 16 * words
+        low, high = (0, 2**bits - 1) if code.isupper() else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        for current, way, fault in ((FAULT_LOW, -1, "a broken wire"), (FAULT_HIGH, 1, "an over-range")):
+            count = loop.count(current) + way * (1 if loop.counts[1] > loop.counts[0] else -1)
+            if not low <= count <= high:
+                raise ValueError(
+                    f"{self.type} holds {low} to {high} and {current:g} mA would be {loop.count(current):g}: {fault} could not be seen; "
+                    f"write a signed or longer type, or the counts that the converter really gives"
+                )
 
     @property
     def is_bool(self) -> bool:
@@ -79,7 +101,8 @@ class ModbusPoint(BaseModel):
         """The declaration for the birth message; ``period`` in seconds."""
         unit = self.unit or "bool"
         kind = self.kind or ("digital" if self.is_bool else "analog")
-        return PointDeclaration(unit, kind, self.range, point.partition("/")[0], self.description, period)
+        span = self.range or (self.loop.range() if self.loop is not None else None)
+        return PointDeclaration(unit, kind, span, point.partition("/")[0], self.description, period)
 
 
 PointName = Annotated[str, AfterValidator(check_point)]

@@ -129,10 +129,35 @@ def test_scale_and_offset_leave_no_noise_of_binary_fractions() -> None:
     assert value_of(point(0, "int16", scale=0.01, offset=-40.5), [7]).value == -40.43
 
 
-@pytest.mark.parametrize(("number", "quality"), [(500.0, GOOD), (500.5, uncertain("out_of_range")), (-0.5, uncertain("out_of_range"))])
-def test_a_value_outside_its_range_is_kept_but_uncertain(number: float, quality: Quality) -> None:
-    reading = value_of(point(0, "float32", range=[0, 500]), list(float32(number)))
-    assert (reading.value, reading.quality) == (number, quality)
+@pytest.mark.parametrize(
+    ("count", "value", "quality"),
+    [
+        (4000, 0.0, GOOD),
+        (20000, 100.0, GOOD),
+        (12000, 50.0, GOOD),
+        (3800, -1.25, GOOD),
+        (20500, 103.125, GOOD),
+        (3799, -1.25625, uncertain("under_range")),
+        (3600, -2.5, uncertain("under_range")),
+        (20501, 103.13125, uncertain("over_range")),
+        (21000, 106.25, uncertain("over_range")),
+        (3599, None, bad("wire_break")),
+        (0, None, bad("wire_break")),
+        (21001, None, bad("over_range")),
+        (65535, None, bad("over_range")),
+    ],
+)
+def test_a_current_loop_tells_its_own_faults(count: int, value: float | None, quality: Quality) -> None:
+    reading = value_of(point(0, "uint16", loop={"counts": [4000, 20000], "span": [0, 100]}), [count])
+    assert reading == Reading("a/b", 7, value, quality)
+
+
+def test_the_range_of_a_current_loop_is_what_a_valid_current_can_mean() -> None:
+    loop = {"counts": [0, 27648], "span": [10, -10]}
+    assert point(0, "int16", loop=loop).declaration("a/b", 1.0).range == (-10.625, 10.25)
+    assert point(0, "int16", loop=loop, range=[-10, 10]).declaration("a/b", 1.0).range == (-10, 10)
+    assert value_of(point(0, "float32", loop=loop), list(float32(math.nan))).quality == bad("sensor_fault")
+    assert value_of(point(0, "int16", loop=loop), [0xFFFF]).value == pytest.approx(10.0007, abs=1e-4)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -186,6 +211,22 @@ def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> 
         ({"table": "holding", "register": 65535, "type": "float32", "unit": "1"}, "beyond register 65535"),
         ({"table": "holding", "register": 0, "type": "uint16", "unit": "1", "range": [5, 1]}, "lowest, highest"),
         ({"table": "holding", "register": 0, "type": "uint16", "unit": "1", "scale": 0}, "scale is 0"),
+        (
+            {"table": "input", "register": 0, "type": "uint16", "unit": "ppm", "loop": {"counts": [0, 27648], "span": [0, 500]}},
+            "a broken wire could not be seen",
+        ),
+        (
+            {"table": "input", "register": 0, "type": "uint16", "unit": "ppm", "loop": {"counts": [13107, 65535], "span": [0, 500]}},
+            "an over-range could not be seen",
+        ),
+        (
+            {"table": "input", "register": 0, "type": "int16", "unit": "ppm", "scale": 0.1, "loop": {"counts": [0, 27648], "span": [0, 1]}},
+            "leave scale and offset out",
+        ),
+        (
+            {"table": "input", "register": 0, "type": "int16", "unit": "ppm", "loop": {"counts": [5, 5], "span": [0, 1]}},
+            "write two different numbers",
+        ),
         ({"table": "holdin", "register": 0}, "'coil', 'discrete', 'holding' or 'input'"),
     ],
 )
