@@ -43,6 +43,7 @@ class Agent:
         self._disk = Disk(outbox)
         self._rules = AlarmRules(config.alarms, node, standing, suppressed)
         self._worker = Worker(config.processing, node)
+        self._worker.restore(outbox.memories())
         self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
         self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
         self._trust = Trust(config.points, config.trust, clock.now(), clock_point=f"{node}/clock/synchronised")
@@ -124,6 +125,8 @@ class Agent:
             try:
                 # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
                 await self._disk.put([])
+                if states := self._worker.take_states():
+                    await self._disk.remember(states)
                 level = await self._disk.level()
             except (Retry, Misconfigured):  # the writer says so in the log
                 await asyncio.sleep(PERIOD)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -28,6 +28,9 @@ class Disk:
 
     async def level(self) -> Level:
         return await self._call(self.outbox.level)
+
+    async def remember(self, states: Mapping[str, str]) -> None:
+        await self._call(lambda: self.outbox.remember(states))
 
     async def close(self) -> None:
         try:

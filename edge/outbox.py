@@ -11,7 +11,7 @@ missing, the history stays even, and an alarm event is never touched. What was t
 
 import fcntl
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +32,7 @@ ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
 _CHECKED_BYTES = 64 << 20  # a larger file is not read through at each start
+_MEMORY = "memory/"  # begins the keys of meta that hold what a processor knows
 _SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design
 _OLDER = -(1 << 62)  # ids of messages taken over from a damaged file sort before all others
 
@@ -262,6 +263,16 @@ class Outbox:
         """The points of the alarms suppressed by design as of the last commit, by definition."""
         rows = self._db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (_SUPPRESSED,)).fetchall()
         return {row[0].removeprefix(_SUPPRESSED): row[1] for row in rows}
+
+    def memories(self) -> dict[str, str]:
+        """What `remember` kept, by processor."""
+        rows = self._db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (_MEMORY,)).fetchall()
+        return {row[0].removeprefix(_MEMORY): row[1] for row in rows}
+
+    def remember(self, states: Mapping[str, str]) -> None:
+        """What processors know, by their names, in a commit of its own. Raises sqlite3.Error; the next one is worth as much."""
+        with self._commit():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(_MEMORY + name, state) for name, state in states.items()])
 
     def level(self) -> Level:
         oldest = self.take(None, 1)

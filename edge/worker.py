@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from contract.values import Reading, bad
@@ -11,6 +12,7 @@ from edge import clock
 from edge.config import ConfiguredProcessor
 from edge.health import ModuleStatus, module_point
 from edge.items import Frame, Item, Waveform
+from edge.processing import Processor, Remembering
 
 log = logging.getLogger("muki.edge.worker")
 
@@ -19,6 +21,7 @@ DEPTH_WAVEFORMS = 4  # a few, so that a processor that averages blocks rarely se
 DEPTH_FRAMES = 1
 FIRST_BACKOFF = 0.5  # s between attempts to start a processor
 LONGEST_BACKOFF = 30.0
+MEMORY_PERIOD = 60.0  # s between two states kept of one processor
 
 
 class _Bench:
@@ -33,6 +36,7 @@ class _Bench:
         self.start_at = 0.0  # steady s
         self.backoff = FIRST_BACKOFF
         self.complaint = ""
+        self.remembered_at = -math.inf  # steady s
 
     def offer(self, item: Item) -> int:
         """Queues the item; returns how many were shed for it (0 or 1)."""
@@ -61,6 +65,21 @@ class Worker:
         self.wanted = frozenset(self._by_subject)
         self.deliver: Callable[[Sequence[Reading]], None] = lambda _: None
         self.shed = 0
+        self._states: dict[str, str] = {}
+
+    def restore(self, states: Mapping[str, str]) -> None:
+        """What processors knew before the restart, by name; call it before `run`. A state that makes no sense is left, and the log says so."""
+        for bench in self._benches:
+            if isinstance(bench.processor, Remembering) and bench.name in states:
+                try:
+                    bench.processor.restore(states[bench.name])
+                except (ValueError, KeyError, TypeError) as error:
+                    log.warning("processor=%s begins anew, its state cannot be read: %s", bench.name, explain(error))
+
+    def take_states(self) -> dict[str, str]:
+        """What is to be kept since the last call, by name."""
+        states, self._states = self._states, {}
+        return states
 
     def offer(self, item: Item) -> None:
         for bench in self._by_subject.get(subject(item), ()):
@@ -114,7 +133,12 @@ class Worker:
 
     async def _process(self, bench: _Bench, item: Item, thread: ThreadPoolExecutor) -> None:
         try:
-            readings = await asyncio.get_running_loop().run_in_executor(thread, bench.processor.process, item)
+            loop = asyncio.get_running_loop()
+            due = isinstance(bench.processor, Remembering) and loop.time() >= bench.remembered_at + MEMORY_PERIOD
+            readings, state = await loop.run_in_executor(thread, _work, bench.processor, item, due)
+            if state is not None:
+                bench.remembered_at = loop.time()
+                self._states[bench.name] = state
         except Exception as error:  # whatever a processor raises, the node goes on
             self._failed(bench, explain(error))
         else:
@@ -132,6 +156,12 @@ class Worker:
         news = bench.status.change(False, now)
         if news:
             self.deliver([*news, *(Reading(point, now, None, bad("processor_fault")) for point in bench.processor.points())])
+
+
+def _work(processor: Processor, item: Item, due: bool) -> tuple[Sequence[Reading], str | None]:
+    """The readings of an item, and where it is ``due`` the state after it: in one go, so that nothing is computed between the two."""
+    readings = processor.process(item)
+    return readings, processor.state() if due and isinstance(processor, Remembering) else None
 
 
 def subject(item: Item) -> str:

@@ -54,9 +54,27 @@ class Processor(Protocol):
     def process(self, item: Item) -> Sequence[Reading]: ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A processor whose sums must outlive a restart of the node. Both are called between items, never during ``process()``."""
+
+    def state(self) -> str:
+        """What it knows, a few kB at most: kept about once a minute beside the outbox."""
+        ...
+
+    def restore(self, text: str) -> None:
+        """What `state` gave, before ``start()``. Raises ValueError, KeyError or TypeError for a text that makes no sense, and is then new."""
+        ...
+
+
 REGISTRY: dict[str, str] = {
     "bearing-condition": "edge.processing.scoring:BearingConditionProcessor",
     "belt-slip": "edge.processing.slip:BeltSlipProcessor",
+    "blast": "edge.processing.blast:BlastProcessor",
     "camera-check": "edge.processing.vision:CameraCheckProcessor",
+    "exposure": "edge.processing.exposure:ExposureProcessor",
+    "expression": "edge.processing.expression:ExpressionProcessor",
+    "gas-mixture": "edge.processing.gas_mixture:GasMixtureProcessor",
+    "o2-pressure": "edge.processing.o2_pressure:O2PressureProcessor",
     "vibration": "edge.processing.vibration:VibrationProcessor",
 }

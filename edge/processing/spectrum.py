@@ -32,6 +32,9 @@ ZONES: dict[str, Zones] = {
     # Pumps left part 3 in 2009. Category II: pumps for general applications. Certainty M: check against the standard.
     "iso10816_7_cat2_le200": Zones((3.2, 5.1, 8.5), "ISO 10816-7:2009 values, category II, up to 200 kW"),
     "iso10816_7_cat2_gt200": Zones((4.2, 6.1, 9.5), "ISO 10816-7:2009 values, category II, above 200 kW"),
+    # Fans of category BV-3, in situ: start-up, alarm and shutdown limits. Certainty H.
+    "iso14694_bv3_rigid": Zones((4.5, 7.1, 9.0), "ISO 14694 values, BV-3 in situ, rigid support"),
+    "iso14694_bv3_flexible": Zones((6.3, 11.8, 12.5), "ISO 14694 values, BV-3 in situ, flexible support"),
 }
 """Mills, crushers and screens are in none of these tables: judge them against their own baseline."""
 
@@ -55,6 +58,20 @@ def rms_velocity(acceleration_g: Floats, rate_hz: float, low_hz: float, high_hz:
     velocity = np.abs(spectrum[band]) / (2 * np.pi * frequency[band])
     power = 2 * float(np.sum(velocity**2)) / (size * float(np.sum(window**2)))
     return float(np.sqrt(power)) * STANDARD_GRAVITY * 1000
+
+
+def rms_acceleration(acceleration_g: Floats, rate_hz: float, low_hz: float, high_hz: float) -> float:
+    """The part of an acceleration between two frequencies, g RMS: [low, high), so that neighbouring bands add up by their squares.
+
+    Hann window, power corrected, as in `rms_velocity`.
+    """
+    size = len(acceleration_g)
+    window = np.hanning(size + 1)[:-1]  # periodic
+    spectrum = np.fft.rfft((acceleration_g - acceleration_g.mean()) * window)
+    frequency = np.fft.rfftfreq(size, 1 / rate_hz)
+    band = (frequency >= low_hz) & (frequency < high_hz)
+    power = 2 * float(np.sum(np.abs(spectrum[band]) ** 2)) / (size * float(np.sum(window**2)))
+    return float(np.sqrt(power))
 
 
 class Shape(NamedTuple):

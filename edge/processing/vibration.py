@@ -4,10 +4,10 @@ ISO 13374 blocks: data manipulation and state detection.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from contract.messages import PointDeclaration
 from contract.values import GOOD, Quality, Reading, bad, uncertain, worst
@@ -21,6 +21,7 @@ from edge.processing.spectrum import (
     ZONES,
     Floats,
     is_clipped,
+    rms_acceleration,
     rms_velocity,
     shape_of,
     zone,
@@ -63,9 +64,14 @@ class VibrationSettings(ShaftSettings):
             "iso10816_3_group2_flexible",
             "iso10816_7_cat2_le200",
             "iso10816_7_cat2_gt200",
+            "iso14694_bv3_rigid",
+            "iso14694_bv3_flexible",
         ]
         | None
     ) = Field(None, description="Row of the ISO tables that the machine belongs to")
+    bands: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")], tuple[float, float]] = Field(
+        default={}, max_length=16, description="Name and [lowest, highest] Hz of each band whose energy is told"
+    )
     full_scale: float | None = Field(
         None, gt=0, description="Where the sensor clips, in the unit of the samples; found from the signal if not said"
     )
@@ -76,6 +82,9 @@ class VibrationSettings(ShaftSettings):
             raise ValueError("bearing: fault lines are placed by speed; write rpm: NUMBER or rpm_point: POINT")
         if self.envelope_band is not None and not 0 <= self.envelope_band[0] < self.envelope_band[1]:
             raise ValueError(f"envelope_band {list(self.envelope_band)}: write [lowest, highest] in Hz")
+        for name, (low, high) in self.bands.items():
+            if not 0 < low < high:
+                raise ValueError(f"band {name} [{low:g}, {high:g}]: write [lowest, highest] in Hz, above 0")
         return self
 
 
@@ -92,7 +101,13 @@ class VibrationProcessor:
         self._shaft = Shaft(settings)
         self._orders: FaultOrders | None = settings.bearing.geometry().orders() if settings.bearing else None
         self._zone = ZONES[settings.zone] if settings.zone else None
-        self._outputs = [*_OUTPUTS, *(["zone"] if self._zone else []), *([f"{line}_ratio" for line in _LINES] if self._orders else [])]
+        self._bands = {f"band_{name}": band for name, band in settings.bands.items()}
+        self._outputs = [
+            *_OUTPUTS,
+            *self._bands,
+            *(["zone"] if self._zone else []),
+            *([f"{line}_ratio" for line in _LINES] if self._orders else []),
+        ]
 
     def wants(self) -> frozenset[str]:
         return frozenset(name for name in (self._settings.input, self._settings.rpm_point) if name is not None)
@@ -100,6 +115,9 @@ class VibrationProcessor:
     def points(self) -> Mapping[str, PointDeclaration]:
         asset = self._settings.input.partition("/")[0]
         found = {name: PointDeclaration(unit, "analog", limits, asset, text) for name, (unit, limits, text) in _OUTPUTS.items()}
+        for name, (low, high) in self._bands.items():
+            text = {"es": f"Aceleración de {low:g} a {high:g} Hz, RMS", "en": f"Acceleration from {low:g} to {high:g} Hz, RMS"}
+            found[name] = PointDeclaration("g", "analog", (0, 500), asset, text)
         if self._zone is not None:
             text = {language: f"{words} ({self._zone.label})" for language, words in _ZONE.items()}
             found["zone"] = PointDeclaration("1", "analog", (1, 4), asset, text)
@@ -146,6 +164,9 @@ class VibrationProcessor:
             "crest_factor": shape.crest,
             "kurtosis": shape.kurtosis,
         }
+        for name, (first, last) in self._bands.items():
+            if last <= waveform.rate_hz / 2:  # a band that the sampling does not reach is not computed
+                values[name] = rms_acceleration(samples, waveform.rate_hz, first, last)
         if self._zone is not None:
             values["zone"] = float(zone(velocity, self._zone.limits))
         if self._orders is not None and rpm is not None:

@@ -284,3 +284,33 @@ def test_lines_of_real_damaged_bearings(name: str, line: str, rpm: int) -> None:
 def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         processor(**change)
+
+
+# --- bands and fans ---
+
+
+def test_the_energy_of_bands_is_that_of_the_tones_in_them() -> None:
+    samples = tone(100, 1.0) + tone(2000, 0.5) + tone(2300, 0.2)
+    values = named(
+        processor(bands={"low": [10, 1000], "gear": [1000, 2150], "high": [2150, 6400], "beyond": [5000, 9000]}).process(waveform(samples))
+    )
+    assert values["band_low"] == pytest.approx(1 / 2**0.5, rel=0.01)
+    assert values["band_gear"] == pytest.approx(0.5 / 2**0.5, rel=0.01)
+    assert values["band_high"] == pytest.approx(0.2 / 2**0.5, rel=0.01)
+    assert values["band_beyond"] is None, "the sampling does not reach it"
+    parts = [values[name] or 0 for name in ("band_low", "band_gear", "band_high")]
+    assert sum(part**2 for part in parts) == pytest.approx((values["rms_acceleration"] or 0) ** 2, rel=0.01)
+
+
+def test_a_band_is_from_low_to_high() -> None:
+    with pytest.raises(ValidationError, match="band gear"):
+        processor(bands={"gear": [2000, 1000]})
+
+
+@pytest.mark.parametrize(("support", "limits"), [("rigid", (4.5, 7.1, 9.0)), ("flexible", (6.3, 11.8, 12.5))])
+def test_a_fan_of_category_bv3(support: str, limits: tuple[float, float, float]) -> None:
+    fan = processor(zone=f"iso14694_bv3_{support}")
+    for at, limit in enumerate(limits, 1):
+        for factor, expected in ((0.98, at), (1.02, at + 1)):
+            peak_g = factor * limit / velocity_of_tone(50)
+            assert named(fan.process(waveform(tone(50, peak_g))))["zone"] == expected

@@ -1,0 +1,52 @@
+"""Exposure limits that ship with Muki, each with its source and how certain it is. A site checks them against the law in force first.
+
+Peru: D.S. 024-2016-EM (RSSOM), Anexo 15, mod. D.S. 023-2017-EM. The further amendment D.S. 034-2023-EM was not read: whether it changed the
+annex is unknown. The TLVs of ACGIH are licensed and are not here: a site writes its own as ``twa``, ``stel`` and ``ceiling``.
+"""
+
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+Certainty = Literal["high", "medium", "low"]
+
+
+class ExposureLimits(NamedTuple):
+    """Limits of one substance in ``unit``: 8 h time-weighted average, 15 min average, and what is immediately dangerous (NIOSH IDLH)."""
+
+    unit: str
+    twa: float
+    stel: float | None
+    idlh: float | None
+    source: str
+    certainty: Certainty
+
+
+VERSION = "0.1"
+_ANEXO_15 = "D.S. 024-2016-EM, Anexo 15; check D.S. 034-2023-EM"
+
+PE_RSSOM: Final = MappingProxyType(
+    {
+        "CO": ExposureLimits("ppm", 25, None, 1200, f"{_ANEXO_15}; IDLH NIOSH", "high"),
+        "CO2": ExposureLimits("ppm", 5000, 30000, 40000, f"{_ANEXO_15}; IDLH NIOSH", "high"),
+        "NO2": ExposureLimits("ppm", 3, 5, 13, f"{_ANEXO_15}; IDLH NIOSH", "high"),
+        "NO": ExposureLimits("ppm", 25, None, 100, f"{_ANEXO_15}; IDLH NIOSH", "high"),
+        "H2S": ExposureLimits("ppm", 10, 15, 100, f"{_ANEXO_15}; IDLH NIOSH", "medium"),
+        "SO2": ExposureLimits("ppm", 2, 5, 100, f"{_ANEXO_15}; IDLH NIOSH", "medium"),
+        "respirable-dust": ExposureLimits("mg/m3", 3, None, None, "D.S. 024-2016-EM, art. 111", "high"),
+        "inhalable-dust": ExposureLimits("mg/m3", 10, None, None, _ANEXO_15, "high"),
+        "respirable-quartz": ExposureLimits("mg/m3", 0.05, None, None, _ANEXO_15, "medium"),
+    }
+)
+TABLES: Final = MappingProxyType({"pe-rssom": PE_RSSOM})
+
+
+def limits_of(table: str, substance: str) -> ExposureLimits:
+    """The limits of a substance. Raises ValueError naming the tables, or the substances of the table."""
+    if table not in TABLES:
+        raise ValueError(f"limits {table!r}: write one of {', '.join(TABLES)}")
+    found = TABLES[table].get(substance)
+    if found is None:
+        raise ValueError(
+            f"{table} has no limit for {substance!r}: write one of {', '.join(TABLES[table])}, or twa, stel and ceiling yourself"
+        )
+    return found
