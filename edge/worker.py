@@ -73,7 +73,7 @@ class Worker:
             if isinstance(bench.processor, Remembering) and bench.name in states:
                 try:
                     bench.processor.restore(states[bench.name])
-                except (ValueError, KeyError, TypeError) as error:
+                except Exception as error:  # whatever a processor raises, the node goes on
                     log.warning("processor=%s begins anew, its state cannot be read: %s", bench.name, explain(error))
 
     def take_states(self) -> dict[str, str]:

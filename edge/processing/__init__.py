@@ -63,7 +63,7 @@ class Remembering(Protocol):
         ...
 
     def restore(self, text: str) -> None:
-        """What `state` gave, before ``start()``. Raises ValueError, KeyError or TypeError for a text that makes no sense, and is then new."""
+        """What `state` gave, before ``start()``. An exception for a text that makes no sense; nothing of it is taken then."""
         ...
 
 

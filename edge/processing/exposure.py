@@ -154,10 +154,10 @@ class ExposureProcessor:
         return json.dumps({"of": [self._settings.input, self._settings.unit], "dose": self._dose.state(), "doubt": doubt})
 
     def restore(self, text: str) -> None:
-        """What `state` gave; of another input or unit, it is left alone. Raises ValueError, KeyError or TypeError where it is damaged."""
+        """What `state` gave; of another input or unit, it is left alone. Raises where it is damaged."""
         state = json.loads(text)
         if state["of"] != [self._settings.input, self._settings.unit]:
             return
-        doubt = state["doubt"]
-        self._doubt = None if doubt is None else (int(doubt[0]), Quality.parse(doubt[1]))
+        doubt = None if state["doubt"] is None else (int(state["doubt"][0]), Quality.parse(state["doubt"][1]))
         self._dose.restore(state["dose"])
+        self._doubt = doubt

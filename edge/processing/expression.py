@@ -182,7 +182,7 @@ class ExpressionProcessor:
         return json.dumps({"of": [self._settings.expression, self._settings.inputs], "integrals": totals})
 
     def restore(self, text: str) -> None:
-        """What `state` gave; of another expression, it is left alone. Raises ValueError, KeyError or TypeError where it is damaged."""
+        """What `state` gave; of another expression, it is left alone. Raises where it is damaged."""
         state = json.loads(text)
         if state["of"] == [self._settings.expression, self._settings.inputs]:
             for alias, saved in state["integrals"].items():

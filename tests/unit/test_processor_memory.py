@@ -86,7 +86,15 @@ async def test_a_worker_keeps_states_and_another_goes_on_with_them(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"of": 1}', '{"of": ["gallery-4/gas/co", "ppm"], "doubt": null, "dose": {"minutes": [1]}}']
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"of": 1}',
+        '{"of": ["gallery-4/gas/co", "ppm"], "doubt": null, "dose": {"minutes": [1]}}',
+        '{"of": ["gallery-4/gas/co", "ppm"], "doubt": []}',
+    ],
 )
 async def test_a_damaged_state_is_left_and_the_processor_begins_anew(text: str) -> None:
     one, fresh = entry(), entry()
