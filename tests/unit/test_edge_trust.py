@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge.config import NodeConfig, load
 from edge.disk import Disk
 from edge.outbox import Outbox, Stored
 from edge.pipeline import Pipeline
+from edge.sources.current_loop import CurrentLoop
 from edge.trust import Due, Trust
 from edge.trust_settings import TrustSettings, resolve
 from edge.worker import Worker
@@ -340,3 +342,13 @@ def test_the_command_records_without_touching_the_configuration(tmp_path: Path) 
     status, said = run(file, "heading-3/co", "--date", "2999-01-01")
     assert (status, "write the day it was done" in said) == (2, True)
     assert "it never falls due" in run(file, "heading-3/no2", "--by", "x")[1]
+
+
+def test_the_page_names_every_setting_and_its_example_is_correct(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trust.md").read_text("utf-8")
+    keys = [*TrustSettings.model_fields, *CurrentLoop.model_fields]
+    assert [key for key in keys if f"| `{key}` |" not in page] == []
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    config = node(tmp_path, example)
+    assert config.trust["heading-3/co"].max_rate == 50
+    assert config.points["heading-3/no2"].range == (-0.25, 20.625)
