@@ -11,7 +11,6 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -83,24 +82,34 @@ def configuration(address: str, alarms: int) -> dict[str, Any]:
     return {"sources": [{"name": "plc", "type": "modbus", "tcp": address, "every": POLL, "units": {1: points}}], "alarms": definitions}
 
 
-async def until(what: Callable[[], Awaitable[object]], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := await what()):
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"nothing was seen for {seconds:.0f} s")
-        await asyncio.sleep(0.05)
-    return found
+class Watch:
+    """What the page notes, asked for once for all alarms: a question for each one would load the browser more than the alarms do."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, float] = {}  # Unix ms at which the row turned active
+
+    async def run(self, page: Page) -> None:
+        while True:
+            self.seen = await page.evaluate("window.seen")
+            await asyncio.sleep(0.2)
+
+    async def until(self, key: str, *, active: bool, seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while (key in self.seen) is not active:
+            if time.monotonic() > deadline:
+                raise click.ClickException(f"{key}: nothing was seen for {seconds:.0f} s")
+            await asyncio.sleep(0.02)
 
 
-async def crossings(page: Page, key: str, register: Register, rounds: int, samples: list[tuple[float, float]]) -> None:
+async def crossings(watch: Watch, key: str, register: Register, rounds: int, samples: list[tuple[float, float]]) -> None:
     """(wait for the poll, way from the read to the page) in s, for each round."""
     for _ in range(rounds):
         await asyncio.sleep(random.uniform(0.2, 1.5))
         register.set(True)
-        seen = await until(lambda: page.evaluate("key => window.seen[key]", key))
-        samples.append((register.read_at - register.crossed, seen / 1000 - register.read_at))
+        await watch.until(key, active=True)
+        samples.append((register.read_at - register.crossed, watch.seen[key] / 1000 - register.read_at))
         register.set(False)
-        await until(lambda: page.evaluate("key => !window.seen[key]", key))
+        await watch.until(key, active=False)
 
 
 async def bare(address: str, broker_port: int, register: Register, rounds: int) -> list[float]:
@@ -163,9 +172,13 @@ async def run(alarms: int, rounds: int) -> list[dict[str, Any]]:
         await page.goto(gateway.url)
         await page.locator('#connection[data-state="live"]').wait_for(timeout=30_000)
         samples: list[tuple[float, float]] = []
+        watch = Watch()
+        watcher = asyncio.create_task(watch.run(page))
         async with asyncio.TaskGroup() as group:
             for index, register in enumerate(registers):
-                group.create_task(crossings(page, f"bench.high-{index}", register, rounds, samples))
+                group.create_task(crossings(watch, f"bench.high-{index}", register, rounds, samples))
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
         await browser.close()
     waits, ways = zip(*samples, strict=True)
     return [
