@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import can
 
@@ -122,7 +122,9 @@ class TruckBus:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._bus = can.Bus(self._channel, self._interface, ignore_config=True)
+        # Over UDP the frames stay on this machine: a simulated truck has no business on anybody's network.
+        more: dict[str, Any] = {"hop_limit": 0} if self._interface == "udp_multicast" else {}
+        self._bus = can.Bus(self._channel, self._interface, ignore_config=True, **more)
         self._tasks = [asyncio.create_task(self._parameters(), name="truck"), asyncio.create_task(self._diagnostics(), name="truck-dm1")]
         return self
 

@@ -46,7 +46,9 @@ Outcome = tuple[AlarmView, list[tuple[int, str, str, State]]]
 
 
 def outcome(journal: Journal) -> Outcome:
-    return journal.get(KEY)._replace(version=0), [(entry.at_ns, entry.what, entry.cursor, entry.state) for entry in journal.history(limit=1000)]
+    return journal.get(KEY)._replace(version=0), [
+        (entry.at_ns, entry.what, entry.cursor, entry.state) for entry in journal.history(limit=1000)
+    ]
 
 
 @settings(max_examples=40, deadline=None)

@@ -573,7 +573,7 @@ async def test_bus_off_says_what_to_check_after_every_point_has_lost_its_value()
 async def test_what_the_kernel_drops_is_counted() -> None:
     group = a_group()
     listener = source(interface="udp_multicast", channel=group, every=0.1)
-    with can.Bus(group, "udp_multicast", ignore_config=True) as bus:
+    with can.Bus(group, "udp_multicast", ignore_config=True, hop_limit=0) as bus:
         async with asyncio.timeout(PATIENCE), reading(listener) as items:
             first = asyncio.ensure_future(anext(items))
             while not first.done():
@@ -589,8 +589,12 @@ async def test_what_the_kernel_drops_is_counted() -> None:
 async def test_garbage_on_the_wire_is_counted_and_survived() -> None:
     group, chance = a_group(), random.Random(5)
     listener = source(interface="udp_multicast", channel=group, every=0.1)
-    with can.Bus(group, "udp_multicast", ignore_config=True) as bus, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as babbler:
+    with (
+        can.Bus(group, "udp_multicast", ignore_config=True, hop_limit=0) as bus,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as babbler,
+    ):
         async with asyncio.timeout(PATIENCE), reading(listener) as items:
+            babbler.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
             batch = asyncio.ensure_future(anext(items))
             while not batch.done() or not listener.unreadable_frames:
                 if batch.done():

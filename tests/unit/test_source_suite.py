@@ -225,14 +225,15 @@ async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
                 yield await line_bench(kind, folder, stack)
             case "can" | "can-udp":
                 group = f"239.{'.'.join(str(1 + secrets.randbelow(254)) for _ in range(3))}"
-                bus = {"interface": "udp_multicast" if kind == "can-udp" else "virtual", "channel": group}
-                truck = await stack.enter_async_context(TruckBus(**bus, periods={AMB: 0.05}))
+                interface = "udp_multicast" if kind == "can-udp" else "virtual"
+                truck = await stack.enter_async_context(TruckBus(interface=interface, channel=group, periods={AMB: 0.05}))
                 truck.truck.barometer = 123.5
 
                 async def ignition(on: bool) -> None:
                     truck.silent = not on
 
-                yield Bench(can_bus(folder, **bus), functools.partial(ignition, False), functools.partial(ignition, True))
+                bus = can_bus(folder, interface=interface, channel=group)
+                yield Bench(bus, functools.partial(ignition, False), functools.partial(ignition, True))
             case "camera-http":
                 feed = await stack.enter_async_context(CameraFeed(fps=15))
                 yield Bench(camera(folder, feed.url), feed.drop_connections, _nothing)
