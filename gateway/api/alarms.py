@@ -79,6 +79,9 @@ async def _act(services: Services, act: Callable[[int], AlarmView]) -> dict[str,
     except UnknownAlarm as error:
         raise Refused(404, "unknown_alarm", f"there is no alarm {error.args[0]!r}: write NODE.DEFINITION as GET /alarms shows it") from None
     except NotPossible as error:
-        raise Refused(409, error.reason, f"not possible now: {error.reason.replace('_', ' ')}") from None
+        right = {"until_past": ": until must be in the future", "until_too_far": ": until may be 24 hours ahead at most"}.get(
+            error.reason, ""
+        )
+        raise Refused(409, error.reason, f"not possible now: {error.reason.replace('_', ' ')}{right}") from None
     services.annunciator.announce(view)
     return view.to_json()

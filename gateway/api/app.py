@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from contract import CONTRACT_VERSION
 from gateway.api import alarms, points, site, stream
-from gateway.api.errors import Refused
+from gateway.api.errors import Refused, invalid, no_route, refused, said
 from gateway.api.protection import Protection
+from gateway.api.shapes import ErrorShape
 from gateway.services import Services
 from gateway.store import StoreUnavailable
 from gateway.web import page
@@ -34,21 +36,18 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.streams = stream.Streams()
     for router in (alarms.router, points.router, site.router, stream.router):
-        app.include_router(router, prefix=PREFIX)
+        app.include_router(router, prefix=PREFIX, responses={422: {"model": ErrorShape, "description": "what is wrong with the request"}})
     app.include_router(site.watch, prefix="")
     app.include_router(site.watch, prefix=PREFIX, include_in_schema=False)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, no_route)
     app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_middleware(Protection, bound_to=services.config.http.host)
     return app
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)  # noqa: S101 - registered for this class alone
-    return JSONResponse({"reason": error.reason, "detail": error.detail}, error.status)
-
-
 async def _unavailable(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"reason": "store_unavailable", "detail": str(error)}, 503, {"Retry-After": "5"})
+    return said(503, "store_unavailable", str(error), {"Retry-After": "5"})

@@ -70,6 +70,33 @@ async def test_an_acknowledgement_needs_a_name_and_nothing_else(tmp_path: Path, 
         assert site.journal.get(KEY).state is State.UNACKNOWLEDGED
 
 
+async def test_what_is_no_text_is_refused_like_the_rest(tmp_path: Path) -> None:
+    async with site_and_client(tmp_path) as (site, client):
+        site.event()
+        head = {"Content-Type": "application/json"}
+        answer = await client.post(f"/alarms/{KEY}/acknowledge", content=b'{"who": "\\ud800", "note": "x"}', headers=head)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "invalid_request")
+        assert "body.who" in answer.json()["detail"]
+        assert site.journal.get(KEY).state is State.UNACKNOWLEDGED
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "reason", "word"),
+    [
+        ("GET /readings?node=gas-1", 422, "invalid_request", "query.point"),
+        ("GET /alarms/history?limit=0", 422, "invalid_request", "query.limit"),
+        ("GET /nothing", 404, "not_found", "/openapi.json"),
+        ("PUT /points", 405, "method_not_allowed", "/openapi.json"),
+    ],
+)
+async def test_every_refusal_says_reason_and_detail(tmp_path: Path, request_line: str, status: int, reason: str, word: str) -> None:
+    method, path = request_line.split()
+    async with site_and_client(tmp_path) as (_, client):
+        answer = await client.request(method, path, json={} if method == "PUT" else None)
+        assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+        assert word in answer.json()["detail"]
+
+
 async def test_shelving_and_taking_back(tmp_path: Path) -> None:
     async with site_and_client(tmp_path) as (site, client):
         site.event()
