@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ SITE = Path(__file__).parent / "demo_site"
 NODES = ("gas-1", "pump-1", "conveyor-1", "camera-1")
 START_WITHIN = 60.0  # seconds for one process to be ready; a Pi with a cold disk takes a while
 RESTART_AFTER = 2.0
+WRONG_CONFIGURATION = 2  # exit status: the same file would be refused again
 
 
 class Process:
@@ -59,9 +61,14 @@ class Process:
             return
         if self._died is None:
             self._died = now
-            click.echo(f"muki: {self.name} ended with status {self.exit_status}; starting it again. Its log: {self.log}", err=True)
-        elif now - self._died >= RESTART_AFTER:
+            then = "its configuration is wrong" if self.exit_status == WRONG_CONFIGURATION else "starting it again"
+            click.echo(f"muki: {self.name} ended with status {self.exit_status}; {then}. Its log: {self.log}", err=True)
+        elif self.exit_status != WRONG_CONFIGURATION and now - self._died >= RESTART_AFTER:
             self.start()
+
+    def insist(self, arguments: list[str]) -> None:
+        """Adds arguments to every later start."""
+        self._command += arguments
 
     def ask_to_stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -123,18 +130,20 @@ class Demo:
         mine = self.folder / "mine"
         endpoints = mine / "endpoints.json"
         endpoints.unlink(missing_ok=True)
-        self._launch("mine", ["simulate", "run", "first-shift", "--dir", str(mine)], environment, endpoints.exists)
+        mine_process = self._launch("mine", ["simulate", "run", "first-shift", "--dir", str(mine)], environment, endpoints.exists)
         gateway = self.folder / "gateway"
         gateway.mkdir(parents=True, exist_ok=True)
         shutil.copy(SITE / "gateway.yaml", gateway / "gateway.yaml")
         ready = f"http://{self.host}:{self.port}/ready"
         self._launch("gateway", ["gateway", "run", str(gateway / "gateway.yaml")], environment, lambda: _answers(ready))
         for name, address in json.loads(endpoints.read_text()).items():
+            if port := urllib.parse.urlsplit(address if "://" in address else f"//{address}").port:
+                mine_process.insist(["--port", f"{name}={port}"])  # the nodes know this one, also after a restart
             environment[f"MUKI_SIM_{name.upper().replace('-', '_')}"] = address
         for node in NODES:
             self._launch(node, ["edge", "run", str(SITE / f"{node}.yaml")], environment, None)
 
-    def _launch(self, name: str, arguments: list[str], environment: dict[str, str], ready: Callable[[], bool] | None) -> None:
+    def _launch(self, name: str, arguments: list[str], environment: dict[str, str], ready: Callable[[], bool] | None) -> Process:
         process = Process(name, arguments, self.folder, environment)
         self.processes.append(process)
         process.start()
@@ -144,6 +153,7 @@ class Demo:
                 why = "ended" if process.exit_status is not None else f"was not ready after {START_WITHIN:.0f} s"
                 raise click.ClickException(f"{name} {why}. The end of {process.log}:\n{process.last_words()}")
             time.sleep(0.1)
+        return process
 
     def _stop(self) -> None:
         # Nodes first, so that they say goodbye to a broker that still listens; the broker last.

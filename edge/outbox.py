@@ -345,4 +345,6 @@ def _explain(error: sqlite3.Error, path: Path) -> Retry | Fatal | Misconfigured:
         return Misconfigured(f"{path}: {error}: the agent needs to write there")
     if code == sqlite3.SQLITE_FULL:
         return Retry(f"{path}: the disk is full: free some space; readings wait in memory")
+    if code == sqlite3.SQLITE_IOERR:  # also what a disk without a free block says when a file is opened
+        return Retry(f"{path}: {error}: the disk is full (df shows it) or failing (dmesg shows it)")
     return Retry(f"{path}: {error}")

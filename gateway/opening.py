@@ -23,12 +23,21 @@ def open_parts(config: GatewayConfig) -> tuple[Engine, TimeSeriesStore]:
         config.data_dir.mkdir(parents=True, exist_ok=True)
         engine = open_database(config.database_url)
     except (OSError, ValueError, SQLAlchemyError) as error:
-        raise CannotStart(f"database {config.database_url}: {error}") from error
+        raise CannotStart(f"database {config.database_url}: {_explain(error, config)}") from error
     try:
         return engine, open_store(config.store.type, store_settings(config))
     except (OSError, ValueError, StoreUnavailable) as error:
         engine.dispose()
         raise CannotStart(f"store {config.store.type}: {error}") from error
+
+
+def _explain(error: Exception, config: GatewayConfig) -> str:
+    text = str(error).split("\n", 1)[0]
+    if "malformed" in text or "not a database" in text:
+        return f"{text}: the file is damaged; it was left as it is: restore a backup, or move it away and start with an empty journal"
+    if "disk I/O error" in text or "disk is full" in text:
+        return f"{text}: the disk of {config.data_dir} is full (df shows it) or failing (dmesg shows it)"
+    return text
 
 
 def store_settings(config: GatewayConfig) -> dict[str, Any]:

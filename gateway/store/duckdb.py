@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.values import Level, Quality
 from gateway.store import Bucket, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
-from gateway.store.duckdb_file import close_quietly, open_file
+from gateway.store.duckdb_file import close_quietly, explain, open_file
 from gateway.store.duckdb_newest import Batch, Newest
 from gateway.store.intake import Checker
 from gateway.store.slots import check_limit, check_range, slot_width
@@ -53,7 +53,11 @@ class DuckDBStore:
         self._connection = open_file(
             settings.path, memory_limit=settings.memory_limit, threads=settings.threads, checkpoint_at=settings.checkpoint_at
         )
-        self._load()
+        try:
+            self._load()
+        except duckdb.Error as error:  # the file opens, and its blocks cannot be read: it was cut off, or the disk is failing
+            close_quietly(self._connection)
+            raise StoreUnavailable(explain(settings.path, error)) from error
 
     def _load(self) -> None:
         series = {(node, point): id_ for id_, node, point in self._connection.execute("SELECT id, node, point FROM series").fetchall()}

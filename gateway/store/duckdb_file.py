@@ -46,7 +46,7 @@ def open_file(path: Path, *, memory_limit: str, threads: int, checkpoint_at: str
     try:
         connection = duckdb.connect(str(path), config=configuration)
     except duckdb.Error as error:
-        raise StoreUnavailable(_explain(path, error)) from error
+        raise StoreUnavailable(explain(path, error)) from error
     try:
         _check_format(connection, path)
     except BaseException:
@@ -81,17 +81,21 @@ def _check_format(connection: Any, path: Path) -> None:
             )
         version = connection.execute("SELECT max(version) FROM muki_format").fetchone()[0]
     except duckdb.Error as error:
-        raise StoreUnavailable(_explain(path, error)) from error
+        raise StoreUnavailable(explain(path, error)) from error
     if version != FORMAT:
         raise StoreUnavailable(f"{path}: has format {version}, this gateway writes format {FORMAT}; start the gateway that wrote it")
 
 
-def _explain(path: Path, error: Exception) -> str:
+_DAMAGED = ("not a valid duckdb database", "corrupt", "serialization", "checksum", "could not read enough bytes")
+
+
+def explain(path: Path, error: Exception) -> str:
+    """What is wrong with the file, and what would be right."""
     text = str(error).split("\n", 1)[0]
     if holder := _HOLDER.search(text):
         held = f"{path}: is open in another process, {holder[1]} (PID {holder[2]}), and DuckDB allows one"
         return f"{held}; stop that one, or give this gateway a file of its own"
-    if "not a valid DuckDB database" in text or "corrupt" in text.lower() or "Serialization" in text or "checksum" in text.lower():
+    if any(sign in text.lower() for sign in _DAMAGED):
         return f"{path}: is damaged or no DuckDB file; it was left as it is: restore a backup, or move it away and start with an empty one ({text})"
     return f"{path}: cannot be opened ({text})"
 

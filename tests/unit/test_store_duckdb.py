@@ -253,3 +253,13 @@ def test_the_view_reads_like_a_table_of_readings(tmp_path: Path) -> None:
     with duckdb.connect(str(path), read_only=True) as reader:
         rows = reader.execute("SELECT node, point, epoch_ns(time), value, quality FROM reading ORDER BY time").fetchall()
     assert rows == [("node-1", "gas-2/co", T0, 12.5, "good"), ("node-1", "gas-2/co", T0 + SECOND, None, "bad:wire_break")]
+
+
+def test_a_file_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "history.duckdb"
+    with closing(opened(path)) as store:
+        for batch in range(5):
+            store.write([frame(T0 + (batch * 10_000 + at) * SECOND, float(at)) for at in range(10_000)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(StoreUnavailable, match="damaged or no DuckDB file; it was left as it is"):
+        opened(path)
