@@ -4,6 +4,7 @@ It is a line of its own, so that alarms go on when the store of values is slow o
 """
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -55,10 +56,9 @@ Job = Happened | Declared | Tick
 
 
 class Outcome(NamedTuple):
-    """``changed``: views with whether they are news. ``settled``: what may be acknowledged. ``failed``: the job nobody can ever journal."""
+    """``settled``: what may be acknowledged. ``failed``: the job nobody can ever journal. ``retry``: why the rest has to wait."""
 
     done: int
-    changed: list[tuple[AlarmView, bool]]
     settled: list[Entry]
     duplicates: int
     failed: tuple[Job, str] | None
@@ -91,6 +91,7 @@ class Annunciator:
         self._unjournalable = unjournalable
         self._jobs: deque[Job] = deque()
         self._held: set[tuple[str, str, int]] = set()
+        self.trouble = ""  # why the journal takes nothing now; empty while it does
         self._standing: dict[str, AlarmView] = {}
         self._versions: dict[str, int] = {}  # of what was announced last, normal ones included
         self._wake = asyncio.Event()
@@ -162,11 +163,13 @@ class Annunciator:
     async def run(self) -> None:
         """Until cancelled."""
         backoff = 0.1
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._jobs:
-                outcome = await asyncio.to_thread(self._work, [self._jobs[index] for index in range(min(BATCH, len(self._jobs)))])
+                jobs = [self._jobs[index] for index in range(min(BATCH, len(self._jobs)))]
+                outcome = await asyncio.to_thread(self._work, jobs, loop)
                 self._conclude(outcome)
                 if outcome.retry is None:
                     backoff = 0.1
@@ -177,28 +180,18 @@ class Annunciator:
                 backoff = min(backoff * 2, MAX_BACKOFF)
             self._idle.set()
 
-    def _work(self, jobs: list[Job]) -> Outcome:
-        """Journals the jobs in order until one fails; what is journaled is committed to the ledger."""
-        changed: list[tuple[AlarmView, bool]] = []
+    def _work(self, jobs: list[Job], loop: asyncio.AbstractEventLoop) -> Outcome:
+        """Journals the jobs in order until one fails; what is journaled is committed to the ledger.
+
+        Each alarm is announced as soon as it is journaled: in a burst the first must not wait for the last.
+        """
         settled: list[Entry] = []
         duplicates = done = 0
         failed: tuple[Job, str] | None = None
         retry: str | None = None
         for job in jobs:
             try:
-                if isinstance(job, Happened):
-                    recorded = self._journal.record(job.event, received_ns=job.received_ns, late=job.late)
-                    duplicates += recorded.duplicate
-                    if recorded.view is not None:
-                        changed.append((recorded.view, recorded.announce))
-                    if job.entry is not None:
-                        settled.append(job.entry)
-                elif isinstance(job, Declared):
-                    self._journal.declare(job.node, job.definitions)
-                    if job.standing is not None:
-                        changed += [(view, False) for view in self._journal.reconcile(job.node, job.standing, now_ns=job.now_ns)]
-                else:
-                    changed += [(view, view.now.active) for view in self._journal.expire_shelved(now_ns=job.now_ns)]
+                changed, duplicate = self._journaled(job)
             except Exception as error:
                 if _may_pass(error):
                     retry = str(error)
@@ -207,6 +200,11 @@ class Annunciator:
                     failed = (job, str(error))
                 break
             done += 1
+            duplicates += duplicate
+            if isinstance(job, Happened) and job.entry is not None:
+                settled.append(job.entry)
+            for view, news in changed:
+                loop.call_soon_threadsafe(functools.partial(self.announce, view, news=news))
         try:
             self._ledger.commit(settled)
         except Exception as error:
@@ -214,7 +212,18 @@ class Annunciator:
                 log.exception("the ledger failed in a way nobody foresaw")
             # Journaled but not in the ledger: the nodes send these again, and the journal knows their ids.
             settled, retry = [], str(error)
-        return Outcome(done, changed, settled, duplicates, failed, retry)
+        return Outcome(done, settled, duplicates, failed, retry)
+
+    def _journaled(self, job: Job) -> tuple[list[tuple[AlarmView, bool]], bool]:
+        """What a job changed, with whether it is news; and whether the journal knew it already."""
+        if isinstance(job, Happened):
+            recorded = self._journal.record(job.event, received_ns=job.received_ns, late=job.late)
+            return ([(recorded.view, recorded.announce)] if recorded.view is not None else []), recorded.duplicate
+        if isinstance(job, Declared):
+            self._journal.declare(job.node, job.definitions)
+            views = self._journal.reconcile(job.node, job.standing, now_ns=job.now_ns) if job.standing is not None else []
+            return [(view, False) for view in views], False
+        return [(view, view.now.active) for view in self._journal.expire_shelved(now_ns=job.now_ns)], False
 
     def _conclude(self, outcome: Outcome) -> None:
         for _ in range(outcome.done):
@@ -228,8 +237,7 @@ class Annunciator:
         self._metrics.alarm_queue.set(len(self._jobs))
         for entry in outcome.settled:
             self._acknowledge(entry)
-        for view, news in outcome.changed:
-            self.announce(view, news=news)
+        self.trouble = outcome.retry or ""
 
     def _release(self, job: Job) -> None:
         if isinstance(job, Happened) and job.entry is not None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+
+from sqlalchemy import Engine
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, State, Transition, Trigger
 from gateway.alarms.journal import Journal
@@ -22,11 +25,17 @@ CO_HIGH = AlarmDefinition("co-high", "gas-2/co", Condition(ConditionKind.ABOVE, 
 
 
 class Picky(Journal):
-    """A journal whose database refuses one event for ever."""
+    """A journal whose database refuses one event for ever, and takes its time with others."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.hold: dict[str, threading.Event] = {}
 
     def record(self, event: AlarmEvent, *, received_ns: int, late: bool) -> Recorded:
         if event.id == "poison":
             raise ValueError("no database takes this")
+        if event.id in self.hold:
+            self.hold[event.id].wait(15)
         return super().record(event, received_ns=received_ns, late=late)
 
 
@@ -92,12 +101,30 @@ async def test_a_busy_database_delays_and_loses_nothing(tmp_path: Path) -> None:
             one.happened("e2", 2, active=False)
             await until(lambda: one.metrics.registry.get_sample_value("muki_journal_errors_total"))
             assert one.acked == []
+            assert "locked" in one.annunciator.trouble
             assert one.annunciator.holds(Entry("pump-3", "b1", 1))
             other.execute("ROLLBACK")
         await one.annunciator.drained()
         assert one.acked == [1, 2]
+        assert one.annunciator.trouble == ""
         assert [entry.what for entry in one.journal.history()] == ["normal", "active"]
         assert not one.annunciator.holds(Entry("pump-3", "b1", 1))
+
+
+async def test_in_a_burst_the_first_alarm_does_not_wait_for_the_last(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        held = threading.Event()
+        one.journal.hold["last"] = held
+        try:
+            one.happened("first", 1)
+            one.happened("last", 2, active=False)
+            await until(lambda: one.retained, describe="the first alarm, while the journal is busy with the last")
+            assert one.acked == []
+        finally:
+            held.set()
+        await one.annunciator.drained()
+        assert one.acked == [1, 2]
+        assert [b"returned" in payload for _, payload in one.retained] == [False, True]
 
 
 async def test_shelving_ends_by_itself_and_the_topic_says_so(tmp_path: Path) -> None:
