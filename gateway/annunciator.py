@@ -169,13 +169,14 @@ class Annunciator:
             self._wake.clear()
             while self._jobs:
                 jobs = [self._jobs[index] for index in range(min(BATCH, len(self._jobs)))]
+                told = bool(self.trouble)
                 outcome = await asyncio.to_thread(self._work, jobs, loop)
                 self._conclude(outcome)
                 if outcome.retry is None:
                     backoff = 0.1
                     continue
                 self._metrics.journal_errors.inc()
-                log.error("the alarm journal cannot be written: %s; trying again in %.1f s", outcome.retry, backoff)
+                log.log(logging.DEBUG if told else logging.ERROR, "the alarm journal cannot be written: %s; trying again", self.trouble)
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, MAX_BACKOFF)
             self._idle.set()
@@ -237,7 +238,7 @@ class Annunciator:
         self._metrics.alarm_queue.set(len(self._jobs))
         for entry in outcome.settled:
             self._acknowledge(entry)
-        self.trouble = outcome.retry or ""
+        self.trouble = (outcome.retry or "").split("\n", 1)[0]
 
     def _release(self, job: Job) -> None:
         if isinstance(job, Happened) and job.entry is not None:

@@ -51,7 +51,7 @@ async def ready(services: Parts, response: Response) -> dict[str, object]:
     parts = {
         "broker": "ok" if connected else "not connected",
         "store": "ok" if store.ok else store.detail or f"{store.name} does not take writes",
-        "journal": journal or services.annunciator.trouble.split("\n", 1)[0] or "ok",
+        "journal": journal or services.annunciator.trouble or "ok",
     }
     is_ready = all(state == "ok" for state in parts.values())
     response.status_code = 200 if is_ready else 503

@@ -10,8 +10,10 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
+from gateway.annunciator import Annunciator
 from gateway.api.errors import Parts, Refused
-from gateway.live import LiveBus, LiveEvent, Subscription
+from gateway.live import LiveEvent, Subscription
+from gateway.services import Services
 
 router = APIRouter(tags=["live"])
 HEARTBEAT = 2.0  # seconds: the page says that it is cut off after two missed ones
@@ -36,13 +38,14 @@ def end_streams(app: FastAPI) -> None:
 async def events(request: Request, services: Parts) -> StreamingResponse:
     """Server-sent events: ``hello`` at the beginning, ``alarm``, ``readings``, ``node`` as they come, ``heartbeat`` every 2 s.
 
+    A heartbeat whose ``journal_ok`` is false says that the alarm journal takes nothing now, so that alarms may be missing from what is shown.
     ``reload`` tells a client that was too slow that it has missed something: read the state again.
     """
     streams: Streams = request.app.state.streams
     if streams.count >= MAX_STREAMS:
         raise Refused(503, "too_many_streams", f"{MAX_STREAMS} live streams are open: close one")
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return _Stream(_follow(services.bus, streams), media_type="text/event-stream", headers=headers)
+    return _Stream(_follow(services, streams), media_type="text/event-stream", headers=headers)
 
 
 class _Stream(StreamingResponse):
@@ -56,19 +59,19 @@ class _Stream(StreamingResponse):
                 await self.body_iterator.aclose()
 
 
-async def _follow(bus: LiveBus, streams: Streams) -> AsyncGenerator[bytes, None]:
+async def _follow(services: Services, streams: Streams) -> AsyncGenerator[bytes, None]:
     streams.count += 1
     try:
-        with bus.subscribe() as subscription:
+        with services.bus.subscribe() as subscription:
             yield b"retry: 1000\n" + _frame("hello", {"now": _now_ms()})
-            async with aclosing(_frames(subscription, streams.ending)) as frames:
+            async with aclosing(_frames(subscription, streams.ending, services.annunciator)) as frames:
                 async for frame in frames:
                     yield frame
     finally:
         streams.count -= 1
 
 
-async def _frames(subscription: Subscription, ending: asyncio.Event) -> AsyncGenerator[bytes, None]:
+async def _frames(subscription: Subscription, ending: asyncio.Event, annunciator: Annunciator) -> AsyncGenerator[bytes, None]:
     end = asyncio.create_task(ending.wait(), name="stream end")
     beat = asyncio.get_running_loop().time() + HEARTBEAT
     event: asyncio.Task[LiveEvent] | None = None
@@ -86,7 +89,7 @@ async def _frames(subscription: Subscription, ending: asyncio.Event) -> AsyncGen
                 yield _frame(kind, data)
             if asyncio.get_running_loop().time() >= beat:
                 beat = asyncio.get_running_loop().time() + HEARTBEAT
-                yield _frame("heartbeat", {"now": _now_ms()})
+                yield _frame("heartbeat", {"now": _now_ms(), "journal_ok": not annunciator.trouble})
     finally:
         for task in (end, event):
             if task is not None:

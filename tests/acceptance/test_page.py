@@ -257,3 +257,14 @@ async def test_targets_are_large_enough_and_nothing_is_cut_off(tmp_path: Path, w
             )
             assert cut == []
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_journal_that_takes_nothing_is_said_on_the_page(tmp_path: Path) -> None:
+    async with website(tmp_path) as site, browser(site) as page:
+        banner = page.locator("#journal-banner")
+        await expect(banner).not_to_be_visible()
+        site.annunciator.trouble = "database or disk is full"
+        await expect(banner).to_be_visible()
+        await expect(banner).to_contain_text("pueden faltar alarmas")
+        site.annunciator.trouble = ""
+        await expect(banner).not_to_be_visible()

@@ -102,6 +102,9 @@ new Stream({
     waiting = null;
     connection("lost");
   },
+  beat: ({ journal_ok: ok }) => {
+    byId("journal-banner").hidden = ok;
+  },
   event: take,
 });
 

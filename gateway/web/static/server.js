@@ -36,10 +36,10 @@ export const post = (path, body) =>
 let offset = 0;
 export const now = () => Date.now() + offset;
 
-// `opened` is called at each (re)connection, before any event; `lost` once at each loss; `event` with kind and data.
+// `opened` is called at each (re)connection, before any event; `lost` once at each loss; `beat` at each heartbeat; `event` with kind and data.
 export class Stream {
-  constructor({ opened, lost, event }) {
-    this.calls = { opened, lost, event };
+  constructor({ opened, lost, beat, event }) {
+    this.calls = { opened, lost, beat, event };
     this.state = "connecting";
     this.heard = performance.now();
     this.open();
@@ -63,6 +63,7 @@ export class Stream {
     });
     on("heartbeat", (data) => {
       offset = data.now - Date.now();
+      this.calls.beat(data);
     });
     on("reload", () => this.calls.opened());
     for (const kind of ["alarm", "readings", "node"]) on(kind, (data) => this.calls.event(kind, data));
