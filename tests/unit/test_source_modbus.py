@@ -306,7 +306,7 @@ async def test_a_dead_unit_does_not_stall_the_other_one(tmp_path: Path) -> None:
     units = two_units()
     async with RtuBus(units, link=tmp_path / "tty"):
         under_test = source(
-            TWO, tcp=None, rtu={"port": str(tmp_path / "tty"), "baudrate": 115200}, every=0.1, timeout=0.08, backoff_max=0.8
+            TWO, tcp=None, rtu={"port": str(tmp_path / "tty"), "baudrate": 115200}, every=0.25, timeout=0.2, backoff_max=2.0
         )
         units[2].inject(FaultKind.DEAD)
         begun = time.monotonic()
@@ -315,14 +315,14 @@ async def test_a_dead_unit_does_not_stall_the_other_one(tmp_path: Path) -> None:
         async with running(under_test) as items:
             async for (reading,) in items:
                 (good if reading.quality.good else silent).append(reading)
-                if time.monotonic() - begun > 2.4:
+                if time.monotonic() - begun > 6.0:
                     break
         assert {reading.point for reading in good} == {"unit-1/flow"}
         assert {(reading.point, reading.value, str(reading.quality)) for reading in silent} == {("unit-2/flow", None, "bad:no_response")}
         assert len(good) >= 12  # of 24 slots; 8 if the dead unit cost its timeout in every poll
         assert 3 <= len(silent) <= 6  # later and later
         apart = [(b.time_ns - a.time_ns) / 1e9 for a, b in itertools.pairwise(good)]
-        assert max(apart) < 0.1 + 0.25 + 0.25  # one timeout, and a busy machine
+        assert max(apart) < 0.25 + 0.5 + 0.5  # one timeout, and a busy machine
 
         units[2].heal()
         async with running(under_test) as items:
@@ -357,7 +357,7 @@ async def test_a_bus_on_which_nobody_answers_does_not_start(tmp_path: Path) -> N
 async def test_a_bus_that_falls_silent_is_lost_after_three_attempts() -> None:
     units = two_units()
     async with TcpSlave(units) as slave:
-        under_test = source(TWO, tcp=slave.address, every=0.05, timeout=0.05)
+        under_test = source(TWO, tcp=slave.address, every=0.2, timeout=0.2)
 
         def units_die() -> None:
             for unit in units.values():
@@ -383,7 +383,7 @@ async def test_a_spoiled_answer_is_no_answer_and_the_next_one_counts(kind: Fault
     units = two_units()
     one = {1: TWO[1]}
     async with RtuBus(units, link=tmp_path / "tty"):
-        under_test = source(one, tcp=None, rtu={"port": str(tmp_path / "tty"), "baudrate": 115200}, every=0.1, timeout=0.08)
+        under_test = source(one, tcp=None, rtu={"port": str(tmp_path / "tty"), "baudrate": 115200}, every=0.3, timeout=0.25)
         async with running(under_test) as items:
             readings = [reading async for (reading,) in _first(items, 1)]
             units[1].inject(kind, times=1)
