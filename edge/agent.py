@@ -6,7 +6,8 @@ import logging
 from importlib.metadata import PackageNotFoundError, version
 
 from contract import CONTRACT_VERSION
-from contract.messages import Birth, Standing, to_ms
+from contract.frames import to_ms
+from contract.messages import Birth, Standing
 from edge import clock
 from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules, released, removed

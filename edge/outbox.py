@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from contract.alarms import AlarmEvent, Transition
-from contract.messages import ReadingFrame, event_to_wire
+from contract.frames import event_to_wire
+from contract.messages import ReadingFrame
 from edge.alarms import StandingAlarm
 from edge.clock import MS, now
 from edge.errors import Fatal, Misconfigured, Retry

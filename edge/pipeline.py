@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from contract.alarms import AlarmEvent
-from contract.messages import PointDeclaration, frames_of
+from contract.frames import frames_of
+from contract.messages import PointDeclaration
 from contract.values import GOOD, Level, Quality, Reading, bad, uncertain, worst
 from edge import clock
 from edge.alarm_panel import AlarmPanel

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from contract.messages import ReadingFrame, to_ns
+from contract.frames import to_ns
+from contract.messages import ReadingFrame
 from contract.values import POINT, Level, Quality, uncertain
 from gateway.store import StoreFrame
 

@@ -6,18 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from contract.messages import (
-    BY_KIND,
-    Alarm,
-    Birth,
-    ContractError,
-    Data,
-    NodeState,
-    decode,
-    event_from_wire,
-    to_ms,
-    to_ns,
-)
+from contract.frames import event_from_wire, to_ms, to_ns
+from contract.messages import BY_KIND, Alarm, Birth, ContractError, Data, NodeState, decode
 from contract.topics import GATEWAY, ROOT, VERSION, Topic, parse
 from gateway.admission import CENTURY_NS, Refusal, Skew, admit, time_event
 from gateway.annunciator import Annunciator

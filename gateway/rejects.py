@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, Engine, Integer, LargeBinary, String, Table, Text, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from contract.messages import Reject, encode, to_ms
+from contract.frames import to_ms
+from contract.messages import Reject, encode
 from contract.topics import reject_topic
 from gateway.database import METADATA, reading
 from gateway.ledger import Entry, Ledger

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Engine, Row, Table, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trigger, alarm_key, step
-from contract.messages import Standing, to_ns
+from contract.frames import to_ns
+from contract.messages import Standing
 from gateway.alarms.history import HistoryReader
 from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE

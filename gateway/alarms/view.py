@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass, State
-from contract.messages import GatewayAlarm, to_ms
+from contract.frames import to_ms
+from contract.messages import GatewayAlarm
 from gateway.alarms.lifecycle import Fold
 
 URGENCY = {priority: rank for rank, priority in enumerate(Priority)}

@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime
 
-from contract.messages import to_ns
+from contract.frames import to_ns
 from gateway.api.errors import Refused
 
 _MAX_MS = 253402300799999  # the end of the year 9999

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
 from contract.alarms import AlarmDefinition, ConditionKind
-from contract.messages import Birth, PointDeclaration, to_ms
+from contract.frames import to_ms
+from contract.messages import Birth, PointDeclaration
 from contract.values import IDENTIFIER, POINT
 from gateway.api.errors import Parts, Refused
 from gateway.api.moments import moment_ns

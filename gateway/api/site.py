@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from contract.messages import to_ms
+from contract.frames import to_ms
 from gateway.api.errors import Parts
 from gateway.api.shapes import LedgerShape, NodeShape, ReadyShape
 from gateway.database import reading

@@ -5,23 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, SignalClass, State, Suppression, Transition
-from contract.messages import (
-    Ack,
-    Alarm,
-    Birth,
-    Command,
-    Data,
-    GatewayAlarm,
-    Message,
-    NodeState,
-    PointDeclaration,
-    Reject,
-    Result,
-    Standing,
-    event_to_wire,
-    frames_of,
-    to_ms,
-)
+from contract.frames import event_to_wire, frames_of, to_ms
+from contract.messages import Ack, Alarm, Birth, Command, Data, GatewayAlarm, Message, NodeState, PointDeclaration, Reject, Result, Standing
 from contract.values import GOOD, POINT, Level, Quality, Reading
 
 YEAR_2000_NS = 946_684_800_000_000_000

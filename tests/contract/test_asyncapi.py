@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from contract import CONTRACT_VERSION, messages, schema_files, topics
+from contract import CONTRACT_VERSION, frames, messages, schema_files, topics
 from contract.alarms import DEFINITION
 from contract.values import IDENTIFIER
 
@@ -111,6 +111,6 @@ def test_every_example_satisfies_its_schema_and_decodes(kind: str, name: str, pa
     known = set(struct.__struct_fields__)
     assert set(payload) <= known, f"{name} shows keys that nobody reads: {set(payload) - known}"
     if isinstance(message, messages.Data):
-        assert [reading for frame in message.frames for reading in messages.readings_of(frame)]
+        assert [reading for frame in message.frames for reading in frames.readings_of(frame)]
     if isinstance(message, messages.Alarm):
-        assert messages.event_from_wire("gas-1", message.event).definition == "co-high"
+        assert frames.event_from_wire("gas-1", message.event).definition == "co-high"

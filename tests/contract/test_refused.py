@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.alarms import Transition
+from contract.frames import event_from_wire, readings_of
 from contract.messages import (
     MAX_BYTES,
     MAX_INFLATED_BYTES,
@@ -29,8 +30,6 @@ from contract.messages import (
     decode,
     deflate,
     encode,
-    event_from_wire,
-    readings_of,
 )
 from contract.schema_files import KINDS
 from tests.contract import strategies as draw

@@ -8,22 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.alarms import AlarmEvent, Transition
-from contract.messages import (
-    Ack,
-    Alarm,
-    Data,
-    Message,
-    ReadingFrame,
-    decode,
-    deflate,
-    encode,
-    event_from_wire,
-    event_to_wire,
-    frames_of,
-    readings_of,
-    to_ms,
-    to_ns,
-)
+from contract.frames import event_from_wire, event_to_wire, frames_of, readings_of, to_ms, to_ns
+from contract.messages import Ack, Alarm, Data, Message, ReadingFrame, decode, deflate, encode
 from contract.values import GOOD, Quality, Reading, bad, uncertain
 from tests.contract import strategies as draw
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import uvicorn
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, SignalClass, Transition
-from contract.messages import Birth, NodeState, PointDeclaration, to_ms
+from contract.frames import to_ms
+from contract.messages import Birth, NodeState, PointDeclaration
 from contract.values import GOOD, Quality
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator

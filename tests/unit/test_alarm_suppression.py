@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, State, Transition
-from contract.messages import event_from_wire, event_to_wire
+from contract.frames import event_from_wire, event_to_wire
 from edge.outbox import Outbox
 from gateway.alarms.journal import Journal
 from gateway.alarms.view import Recorded

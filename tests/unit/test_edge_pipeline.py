@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority
-from contract.messages import Data, PointDeclaration, decode, encode, frames_of, readings_of
+from contract.frames import frames_of, readings_of
+from contract.messages import Data, PointDeclaration, decode, encode
 from contract.values import GOOD, Reading, bad, uncertain
 from edge import clock
 from edge.alarms import AlarmRules

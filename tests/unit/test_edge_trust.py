@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority
 from contract.documents import DocumentError
-from contract.messages import Data, PointDeclaration, decode, readings_of
+from contract.frames import readings_of
+from contract.messages import Data, PointDeclaration, decode
 from contract.values import GOOD, Quality, Reading, bad, uncertain
 from edge import clock
 from edge.alarms import AlarmRules

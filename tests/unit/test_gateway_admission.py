@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.messages import ReadingFrame, to_ms
+from contract.frames import to_ms
+from contract.messages import ReadingFrame
 from contract.values import GOOD, Quality, bad, uncertain
 from gateway.admission import AHEAD_LIMIT_NS, SECOND, SKEW_LIMIT_NS, WINDOW_NS, Admitted, EventTime, Skew, admit, time_event
 
