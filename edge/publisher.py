@@ -19,9 +19,9 @@ from aiomqtt.exceptions import MqttConnectError
 from contract.messages import Ack, Birth, ContractError, NodeState, decode, deflate, encode
 from contract.topics import node_topic
 from edge.clock import MS, SECOND, now, synchronisation
-from edge.config import BrokerSettings
 from edge.disk import Disk
 from edge.errors import Retry
+from edge.node_document import BrokerSettings
 from edge.outbox import ALARM, Stored
 from edge.schedule import Choice, Schedule
 

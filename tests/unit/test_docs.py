@@ -23,8 +23,9 @@ import muki
 from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import Document
 from edge.alarm_settings import AlarmSettings
-from edge.config import NodeDocument, load
+from edge.config import load
 from edge.health import health_points, module_point
+from edge.node_document import NodeDocument
 from edge.outputs import OutputContext, OutputSettings
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.rule_packs import PackUse

@@ -14,8 +14,8 @@ import pytest
 
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Birth, ContractError, PointDeclaration, ReadingFrame
-from edge.config import BrokerSettings
 from edge.disk import Disk
+from edge.node_document import BrokerSettings
 from edge.outbox import Outbox
 from edge.publisher import Publisher, read_ack
 from tests.rig.processes import free_port
