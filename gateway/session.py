@@ -23,7 +23,7 @@ MAX_BACKOFF = 5.0
 
 
 class Incoming(NamedTuple):
-    """One message as it came. ``retained``: the broker kept it from before this session's subscription."""
+    """One message as it came. ``retained``: the broker kept it from before we subscribed."""
 
     topic: str
     payload: bytes

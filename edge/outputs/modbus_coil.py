@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from edge.errors import Misconfigured, Retry
+from edge.modbus_client import modbus_client
 from edge.outputs import OutputContext, OutputSettings
 from edge.sources.endpoint import HostPort
 from edge.sources.modbus_settings import SerialLine
@@ -15,10 +16,9 @@ from edge.sources.modbus_settings import SerialLine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
     from pymodbus.pdu import ModbusPDU
 
-    Client = AsyncModbusTcpClient | AsyncModbusSerialClient
+    from edge.modbus_client import Client
 
 
 class ModbusCoilSettings(OutputSettings):
@@ -84,7 +84,7 @@ class Connection:
 
     async def _connect(self) -> "Client":
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it reports is reported here
-        client = self._new_client()
+        client = modbus_client(self.settings.tcp, self.settings.rtu, timeout=self.settings.timeout, folder=self._folder)
         connected = False
         try:
             connected = await client.connect()
@@ -102,27 +102,6 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             await _close(client)
-
-    def _new_client(self) -> "Client":
-        try:
-            from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-        except ModuleNotFoundError:
-            raise Misconfigured("pymodbus is not installed: pip install 'muki[edge]', and start the node again") from None
-
-        timeout, line, tcp = self.settings.timeout, self.settings.rtu, self.settings.tcp
-        if line is not None:
-            return AsyncModbusSerialClient(
-                str(self._folder / line.port),
-                baudrate=line.baudrate,
-                bytesize=line.bytesize,
-                parity=line.parity,
-                stopbits=line.stopbits,
-                timeout=timeout,
-                retries=0,
-                reconnect_delay=0,
-            )
-        assert tcp is not None  # noqa: S101 - the settings have one of the two
-        return AsyncModbusTcpClient(tcp.host, port=tcp.port or 502, timeout=timeout, retries=0, reconnect_delay=0)
 
 
 async def _close(client: "Client") -> None:

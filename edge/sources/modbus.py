@@ -13,16 +13,16 @@ from contract.messages import PointDeclaration
 from contract.values import Quality, Reading, bad
 from edge.errors import Retry
 from edge.items import Item
+from edge.modbus_client import modbus_client
 from edge.sources import SourceContext, SourceSettings
 from edge.sources.cadence import next_slot
 from edge.sources.modbus_map import Block, decode_bits, decode_registers, plan, split, unread
 from edge.sources.modbus_settings import ModbusSettings
 
 if TYPE_CHECKING:
-    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
     from pymodbus.pdu import ModbusPDU
 
-    Client = AsyncModbusTcpClient | AsyncModbusSerialClient
+    from edge.modbus_client import Client
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class ModbusSource:
         if settings.rtu is not None:
             _check_serial(self._folder / settings.rtu.port, settings.rtu.port)
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it reports each timeout as an error; here that is a quality
-        client = self._client()
+        client = modbus_client(self._settings.tcp, self._settings.rtu, timeout=self._settings.timeout, folder=self._folder)
         begun = time.monotonic()
         try:
             if not await client.connect():
@@ -203,24 +203,6 @@ class ModbusSource:
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()  # a peer that reads nothing would otherwise keep the socket open
             await asyncio.sleep(0)
-
-    def _client(self) -> "Client":
-        from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-
-        timeout, line, tcp = self._settings.timeout, self._settings.rtu, self._settings.tcp
-        if line is not None:
-            return AsyncModbusSerialClient(
-                str(self._folder / line.port),
-                baudrate=line.baudrate,
-                bytesize=line.bytesize,
-                parity=line.parity,
-                stopbits=line.stopbits,
-                timeout=timeout,
-                retries=0,
-                reconnect_delay=0,
-            )
-        assert tcp is not None  # noqa: S101 - the settings have one of the two
-        return AsyncModbusTcpClient(tcp.host, port=tcp.port or 502, timeout=timeout, retries=0, reconnect_delay=0)
 
     async def _why(self, begun: float) -> str:
         """Why the bus did not open. pymodbus keeps the reason to itself, so a refused connection is tried once more, within the timeout."""

@@ -1,0 +1,41 @@
+"""The Modbus client that sources and outputs open: one way to reach a bus, whoever reads or drives it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import Misconfigured
+from edge.sources.endpoint import HostPort
+from edge.sources.modbus_settings import SerialLine
+
+if TYPE_CHECKING:
+    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+
+    Client = AsyncModbusTcpClient | AsyncModbusSerialClient
+
+TCP_PORT = 502  # as registered
+
+
+def modbus_client(tcp: HostPort | None, rtu: SerialLine | None, *, timeout: float, folder: Path) -> "Client":
+    """A client that is not connected yet: it repeats and reconnects nothing by itself, because our runners decide that.
+
+    ``timeout`` in seconds for each request; a relative serial port is resolved against ``folder``. Raises Misconfigured where pymodbus is
+    not installed.
+    """
+    try:
+        from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+    except ModuleNotFoundError:
+        raise Misconfigured("pymodbus is not installed: pip install 'muki[edge]', and start the node again") from None
+
+    if rtu is not None:
+        return AsyncModbusSerialClient(
+            str(folder / rtu.port),
+            baudrate=rtu.baudrate,
+            bytesize=rtu.bytesize,
+            parity=rtu.parity,
+            stopbits=rtu.stopbits,
+            timeout=timeout,
+            retries=0,
+            reconnect_delay=0,
+        )
+    assert tcp is not None  # noqa: S101 - the settings of source and output demand one of the two
+    return AsyncModbusTcpClient(tcp.host, port=tcp.port or TCP_PORT, timeout=timeout, retries=0, reconnect_delay=0)
