@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -54,23 +55,50 @@ def verify(name: str | None) -> None:
 
 
 @main.command()
-@click.argument("name")
-def evaluate(name: str) -> None:
-    """The table of the card, recomputed from the data set (found through MUKI_DATA), beside what the card says."""
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Every model that ships, one after the other.")
+def evaluate(name: str | None, every: bool) -> None:
+    """The table of the card, recomputed from the data set (found through MUKI_DATA), beside what the card says.
+
+    Exit status 1 when a figure is not in the card, or lies outside the card's interval.
+    """
+    if (name is None) is not every:
+        raise click.UsageError("say which model, or --all")
+    wrong = [one for one in (names() if name is None else [name]) if not _reproduced(one)]
+    if wrong:
+        raise click.ClickException(f"not what the card says: {', '.join(wrong)}: the artifact is of other code or data")
+
+
+def _reproduced(name: str) -> bool:
+    """Prints the table; whether every figure lies in the card's interval."""
     try:
         card = _card(name)
-        module = importlib.import_module(f"models.evaluate.{card.name}")
-        table: list[Metric] = module.metrics(importlib.import_module("models.train.recordings").data_folder())
+        table: list[Metric] = importlib.import_module(f"models.evaluate.{card.name}").metrics()
     except ModelError as error:
         raise click.ClickException(str(error)) from None
     except ModuleNotFoundError as missing:
         raise click.ClickException(f"evaluating {name} needs {missing.name}: install the extra, pip install 'muki[train]'") from None
-    written = {(metric.name, metric.split): metric for metric in card.metrics}
+    click.echo(f"{card.name} {card.version}")
     for metric in table:
         click.echo(_line(metric))
-        known = written.get((metric.name, metric.split))
-        if known is None or abs(known.value - metric.value) > 0.02:
-            click.echo(f"    the card says {known.value if known else 'nothing'}: the artifact is not of this code and data", err=True)
+    different = disagreements(card, table)
+    for text in different:
+        click.echo(text, err=True)
+    return not different
+
+
+def disagreements(card: Card, table: Sequence[Metric]) -> list[str]:
+    """A line for each figure that the card does not have, or that lies outside the card's interval, and for each that is only in the card."""
+    found = {(metric.name, metric.split): metric for metric in table}
+    written = {(metric.name, metric.split): metric for metric in card.metrics}
+    lines = [f"{name}, {split}: in the card, but no longer measured" for name, split in written.keys() - found.keys()]
+    for (name, split), metric in found.items():
+        known = written.get((name, split))
+        if known is None:
+            lines.append(f"{name}, {split}: {metric.value:g}, of which the card says nothing")
+        elif not known.interval_95[0] <= metric.value <= known.interval_95[1]:
+            lines.append(f"{name}, {split}: {metric.value:g}; the card says {known.value:g} {list(known.interval_95)}")
+    return lines
 
 
 @main.command()

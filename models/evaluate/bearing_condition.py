@@ -8,13 +8,15 @@ import numpy as np
 
 from models.bearing import FEATURE_NAMES, HARMONICS
 from models.cards import Figure, Metric
-from models.train.bearing_condition import FAULTS, LABELS, SEED, Choice, Fitted, Simulated, choose, fit, simulate
-from models.train.recordings import EXTERNAL_SIZE, SIZES, Features, Recording, Windows, recordings, split
+from models.evaluate.resampling import RESAMPLES
+from models.evaluate.resampling import figure as resampled
+from models.train.bearing_condition import FAULTS, LABELS, Choice, Fitted, Simulated, choose, fit, simulate
+from models.train.datasets import data_folder
+from models.train.recordings import EXTERNAL_SIZE, FOLDER, SIZES, Features, Recording, Windows, recordings, split
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Score = Callable[[Array, Array], float]
 
-RESAMPLES = 1000
 DATA = "CWRU drive end, 12 kHz, windows of 1 s"
 RESAMPLED = f"{RESAMPLES} resamples of whole recordings within each class"
 
@@ -99,23 +101,12 @@ def macro_f1(truth: Array, predicted: Array, labels: tuple[str, ...]) -> float:
 
 def figure(score: Score, truth: Array, predicted: Array, groups: Array) -> Figure:
     """The score and its interval: recordings are drawn with replacement within each class, their windows go together."""
-    generator = np.random.default_rng(SEED)
-    members = {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
-    by_class: dict[str, list[Array]] = {}
-    for indices in members.values():
-        by_class.setdefault(str(truth[indices[0]]), []).append(indices)
-    scores = []
-    for _ in range(RESAMPLES):
-        drawn = np.concatenate([pool[i] for pool in by_class.values() for i in generator.integers(0, len(pool), len(pool))])
-        scores.append(score(truth[drawn], predicted[drawn]))
-    value = score(truth, predicted)
-    low, high = np.quantile(scores, [0.025, 0.975])
-    return Figure(value=round(value, 4), interval_95=(round(min(low, value), 4), round(max(high, value), 4)))
+    return resampled(lambda rows: score(truth[rows], predicted[rows]), groups, truth)
 
 
-def metrics(folder: Path) -> list[Metric]:
+def metrics() -> list[Metric]:
     """The table of the card, recomputed from the data."""
-    return table_of(Bench(folder))
+    return table_of(Bench(data_folder(FOLDER)))
 
 
 def table_of(bench: Bench) -> list[Metric]:

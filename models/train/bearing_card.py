@@ -1,16 +1,15 @@
 """Writes the bearing-condition artifact and the card that says what is known about it, and what is not."""
 
-import hashlib
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 from models.bearing import FEATURE_NAMES
-from models.bench import measure
-from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold, Training, card_path, write_card
+from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.bearing_condition import Bench, table_of
 from models.train.bearing_condition import FALSE_ALARMS, HEALTHY, LABELS, NAME, SEED, SIMULATED_FAULTS, SIMULATED_WEIGHT, to_onnx
-from models.train.recordings import data_folder
+from models.train.datasets import data_folder
+from models.train.publishing import publish, training
+from models.train.recordings import FOLDER
 
 VERSION = "1.0.0"
 
@@ -41,7 +40,7 @@ FAILURE_MODES = (
 )
 
 
-def card_for(content: bytes, cost: Cost, bench: Bench) -> Card:
+def card_for(sha256: str, cost: Cost, bench: Bench) -> Card:
     """The card of this artifact, its figures recomputed from the data."""
     return Card(
         name=NAME,
@@ -49,7 +48,7 @@ def card_for(content: bytes, cost: Cost, bench: Bench) -> Card:
         date=datetime.now(UTC).date(),
         purpose=PURPOSE,
         artifact=f"{NAME}.onnx",
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         inputs=(
             Tensor(
                 name="features",
@@ -87,26 +86,12 @@ def card_for(content: bytes, cost: Cost, bench: Bench) -> Card:
         metrics=tuple(table_of(bench)),
         failure_modes=FAILURE_MODES,
         cost=cost,
-        training=Training(command=f"python -m models.train.{NAME}", commit=_commit(), seed=SEED),
+        training=training(NAME, SEED),
     )
 
 
-def publish(artifacts: Path = ARTIFACTS) -> None:
+def publish_model(artifacts: Path = ARTIFACTS) -> None:
     """Trains, measures, and writes the artifact and its card."""
-    bench = Bench(data_folder())
+    bench = Bench(data_folder(FOLDER))
     model, _choice = bench.final()
-    content = to_onnx(model)
-    path = artifacts / f"{NAME}.onnx"
-    path.write_bytes(content)
-    unknown = Cost(latency_ms_p50=1e-6, latency_ms_p95=1e-6, peak_memory_mb=1e-6, machine="not yet measured")
-    card = card_for(content, unknown, bench)
-    write_card(card, card_path(path))
-    found = measure(path)
-    cost = Cost(latency_ms_p50=found.p50_ms, latency_ms_p95=found.p95_ms, peak_memory_mb=found.peak_memory_mb, machine=found.machine)
-    write_card(card.model_copy(update={"cost": cost}), card_path(path))
-
-
-def _commit() -> str:
-    root = Path(__file__).parents[2]
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    publish(NAME, to_onnx(model), lambda sha256, cost: card_for(sha256, cost, bench), artifacts)

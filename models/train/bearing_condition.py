@@ -210,6 +210,6 @@ def to_onnx(fitted: Fitted) -> bytes:
 
 
 if __name__ == "__main__":
-    from models.train.bearing_card import publish
+    from models.train.bearing_card import publish_model
 
-    publish()
+    publish_model()

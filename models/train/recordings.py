@@ -1,7 +1,6 @@
 """The CWRU drive-end recordings (see the data set's README) and the one split that is honest for them: by fault size."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.bearing import FEATURE_NAMES, BearingGeometry, features
-from models.cards import ModelError
+from models.train.datasets import DataMissing
 
 FOLDER = "bearing_cwru"
 SIZES = (7, 14, 21)
@@ -18,10 +17,6 @@ EXTERNAL_SIZE = 28
 BEARING = BearingGeometry(balls=9, ball_mm=7.94, pitch_mm=39.04)  # 6205, the rig's drive end
 FAN_END = BearingGeometry(balls=8, ball_mm=6.746, pitch_mm=28.5)  # 6203; only the normal recording has this channel here
 WINDOW_S = 1.0
-
-
-class DataMissing(ModelError):
-    """The data set is not where it was looked for."""
 
 
 class Recording(NamedTuple):
@@ -41,15 +36,6 @@ class Windows(NamedTuple):
     rows: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
     recordings: np.ndarray[Any, Any]
-
-
-def data_folder() -> Path:
-    """Where the data set lies: under the environment's MUKI_DATA, else ../shared/data. Raises DataMissing."""
-    root = Path(os.environ.get("MUKI_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-    folder = root / FOLDER
-    if not (folder / "index.csv").is_file():
-        raise DataMissing(f"{folder}: no index.csv there; set MUKI_DATA to the folder that holds {FOLDER}/")
-    return folder
 
 
 def recordings(folder: Path) -> list[Recording]:

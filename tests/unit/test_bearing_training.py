@@ -24,7 +24,8 @@ from models.train.bearing_condition import (
     to_onnx,
     type_matrix,
 )
-from models.train.recordings import BEARING, SIZES, DataMissing, Features, Recording, Windows, data_folder, recordings, split
+from models.train.datasets import DataMissing, data_folder
+from models.train.recordings import BEARING, SIZES, Features, Recording, Windows, recordings, split
 from models.train.simulated import fault_signal, healthy_signal, healthy_windows
 
 N = len(FEATURE_NAMES)
@@ -136,13 +137,14 @@ def test_simulated_windows_are_seeded() -> None:
 def test_data_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUKI_DATA", str(tmp_path))
     with pytest.raises(DataMissing, match="MUKI_DATA"):
-        data_folder()
+        data_folder("bearing_cwru")
     small_data_folder = tmp_path / "bearing_cwru"
     small_data_folder.mkdir()
+    (small_data_folder / "README.txt").touch()
     small_data(small_data_folder)
     (small_data_folder / "ball_21.npz").unlink()
     with pytest.raises(DataMissing, match=r"ball_21\.npz"):
-        recordings(data_folder())
+        recordings(data_folder("bearing_cwru"))
 
 
 def test_macro_f1_is_the_textbook_one() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from models.bearing import FEATURE_NAMES, BearingGeometry, features
 from models.bench import latencies_ms
 from models.cards import ARTIFACTS, card_path, read_card
-from models.cli import main
+from models.cli import disagreements, main
 from models.runtime import Model, load, names
 
 LABELS = ("normal", "inner", "outer", "ball")
@@ -162,6 +162,7 @@ def test_evaluate_without_data_says_where_it_looked(tmp_path_factory: pytest.Tem
     assert str(empty / "bearing_cwru") in done.output
     assert "MUKI_DATA" in done.output
     assert CliRunner().invoke(main, ["evaluate", "no_such"]).exit_code == 1
+    assert CliRunner().invoke(main, ["evaluate"]).exit_code == 2
 
 
 def test_bench_measures_in_a_process_of_its_own() -> None:
@@ -175,3 +176,15 @@ def test_the_card_on_disk_is_what_people_can_read() -> None:
     path = card_path(ARTIFACTS / "bearing_condition.onnx")
     assert json.loads(path.read_text("utf-8"))["sha256"] == read_card(path).sha256
     assert path.read_text("utf-8").count("\n") > 100
+
+
+def test_a_figure_that_is_not_the_cards_is_named(model: Model) -> None:
+    """An artifact of other code or data, or a card that was written by hand."""
+    table = list(model.card.metrics)
+    assert disagreements(model.card, table) == []
+    low, high = table[1].interval_95
+    moved = table[1].model_copy(update={"value": high + 0.01, "interval_95": (low, high + 0.02)})
+    assert [line.split(":")[0] for line in disagreements(model.card, [table[0], moved, *table[2:]])] == [f"{moved.name}, {moved.split}"]
+    assert "no longer measured" in disagreements(model.card, table[1:])[0]
+    other = table[0].model_copy(update={"split": "another"})
+    assert "the card says nothing" in disagreements(model.card, [*table, other])[0]
