@@ -7,7 +7,7 @@ import click
 
 COMMANDS = {
     "demo": ("deploy.demo:main", "A simulated mine, its agents and a gateway on this machine."),
-    "edge": ("edge.cli:main", "The agent on the device: check, run."),
+    "edge": ("edge.cli:main", "The agent on the device: scan, check, run."),
     "gateway": ("gateway.cli:main", "Broker to history, alarms and the operator's page."),
     "models": ("models.cli:main", "The models: list, verify, evaluate."),
     "simulate": ("simulators.cli:main", "A mine that speaks the field's own protocols."),

@@ -1,4 +1,4 @@
-"""`muki edge`: check a node's configuration, run the node, or read every source once."""
+"""`muki edge`: find what is attached, check a node's configuration, run the node, or read every source once."""
 
 import asyncio
 import datetime
@@ -21,6 +21,7 @@ from edge.errors import EdgeError
 from edge.once import read_once, table
 from edge.output_trial import trials
 from edge.outputs import ConfiguredOutput
+from edge.scan.command import scan
 
 log = logging.getLogger("muki.edge")
 
@@ -31,6 +32,9 @@ _CONFIGURATION = click.Path(dir_okay=False, path_type=Path)
 @click.group()
 def main() -> None:
     """The agent on the device."""
+
+
+main.add_command(scan)
 
 
 @main.command()
