@@ -178,7 +178,7 @@ async def _ask(url: str, limit: float) -> Answer:
     except TimeoutError:
         return Answer(f"no answer within {limit:g} s")
     except OSError as error:
-        return Answer(f"no connection: {error.strerror or error}")
+        return Answer(f"no connection: {os.strerror(error.errno) if error.errno and error.errno > 0 else error}")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return Answer("no RTSP or HTTP: the answer makes no sense")
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,19 +26,33 @@ _NAMES = {DM1: "active trouble codes (DM1)", TP_CONTROL: "transport protocol", T
 
 
 class Bus(NamedTuple):
-    """An interface of python-can and its channel; for `socketcan` the network interface."""
+    """An interface of python-can and its channel; for `socketcan` the network interface, whose ``bitrate`` is set by `ip link`."""
 
     interface: str
     channel: str
+    bitrate: int | None = None
 
     def __str__(self) -> str:
         return self.channel if self.interface == "socketcan" else f"{self.interface}:{self.channel}"
 
     @classmethod
     def parse(cls, text: str) -> "Bus":
-        """``can0``, or ``INTERFACE:CHANNEL`` of python-can, such as ``slcan:/dev/ttyACM0``."""
-        interface, colon, channel = text.partition(":")
-        return cls(interface, channel) if colon else cls("socketcan", text)
+        """``can0``, or ``INTERFACE:CHANNEL[@BITRATE]`` of python-can, such as ``slcan:/dev/ttyACM0@250000``. Raises ValueError."""
+        interface, colon, rest = text.partition(":")
+        channel, at, bitrate = rest.rpartition("@") if "@" in rest else (rest, "", "")
+        if not colon:
+            interface, channel = "socketcan", text
+        if interface == "socketcan" and not re.fullmatch(r"[^\s/@]{1,15}", channel):
+            raise ValueError(f"{text!r}: write the name of a network interface, for example can0, or INTERFACE:CHANNEL of python-can")
+        if not interface or not channel or (at and not (bitrate.isdecimal() and 5_000 <= int(bitrate) <= 1_000_000)):
+            raise ValueError(f"{text!r}: write INTERFACE:CHANNEL@BITRATE, for example slcan:/dev/ttyACM0@250000")
+        return cls(interface, channel, int(bitrate) if at else None)
+
+    def settings(self) -> dict[str, Any]:
+        """The keys of the bus in a configuration. An slcan adapter is told not even to acknowledge what it hears."""
+        more: dict[str, Any] = {"options": {"listen_only": True}} if self.interface == "slcan" else {}
+        more |= {"bitrate": self.bitrate} if self.bitrate is not None else {}
+        return {"type": "can", "interface": self.interface, "channel": self.channel, **more}
 
 
 class Traffic:
@@ -93,9 +108,7 @@ async def scan_buses(buses: Sequence[Bus], *, seconds: float, say: Say, asked: b
 async def _bus(bus: Bus, seconds: float, asked: bool) -> Finding:
     link = await _link(bus.channel) if bus.interface == "socketcan" else {}
     base: dict[str, Any] = {"interface": bus.interface, "channel": bus.channel, **link}
-    settings = CanSettings.model_validate(
-        {"name": "scan", "type": "can", "interface": bus.interface, "channel": bus.channel, "points": {"scan/any": {"spn": 190}}}
-    )
+    settings = CanSettings.model_validate({"name": "scan", **bus.settings(), "points": {"scan/any": {"spn": 190}}})
     traffic = Traffic()
     try:
         async with listening(settings, [], traffic.accept) as listener:
@@ -130,7 +143,7 @@ def _heard(bus: Bus, traffic: Traffic, seconds: float, *, errors: int, base: Map
     points = drafted(name, traffic) if traffic.j1939 else {}
     source: dict[str, Any] | None = None
     if points:
-        source = {"name": name, "type": "can", "interface": bus.interface, "channel": bus.channel}
+        source = {"name": name, **bus.settings()}
         source |= {"bitrate": base["bitrate"]} if base.get("bitrate") else {}
         source["points"] = points
     fill_in = (

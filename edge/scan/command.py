@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+LINE_TIMEOUT, TCP_TIMEOUT = 0.3, 1.0  # s; a gateway waits for its own line before it says that a unit is silent
+
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(0.2, 60), default=3.0, show_default=True, help="How long to listen at each place.")
 @click.option("--serial", "serial", multiple=True, metavar="PORT", help="Listen on this serial port too. Repeatable, as are those below.")
-@click.option("--can", "can", multiple=True, metavar="BUS", help="Listen on this CAN bus: can0, or INTERFACE:CHANNEL of python-can.")
+@click.option(
+    "--can", "can", multiple=True, metavar="BUS", help="Listen on this CAN bus: can0, or INTERFACE:CHANNEL[@BITRATE] of python-can."
+)
 @click.option(
     "--modbus-rtu", "rtu", multiple=True, metavar="PORT[:BAUD]", help="Find Modbus units on a serial line. WRITES read requests on it."
 )
@@ -44,9 +48,7 @@ _T = TypeVar("_T")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.02, 10),
-    default=0.3,
-    show_default=True,
-    help="Seconds for one answer of a Modbus unit; a camera has four times as long.",
+    help="Seconds for one answer of a Modbus unit; 0.3 on a serial line and 1 over TCP if not said.",
 )
 @click.option("--max-seconds", type=click.FloatRange(1, 3600), default=120.0, show_default=True, help="Seconds for one Modbus bus.")
 @click.option("--only-asked", is_flag=True, help="Only the places named here; do not look around.")
@@ -86,7 +88,7 @@ def _wishes(
     units: str,
     bauds: tuple[int, ...],
     parities: tuple[Any, ...],
-    timeout: float,
+    timeout: float | None,
     max_seconds: float,
     only_asked: bool,
 ) -> "Wishes":
@@ -109,13 +111,14 @@ def _wishes(
     endpoints = [endpoint for text in tcp for endpoint in _checked("--modbus-tcp", tcp_endpoints, text)]
     if len(endpoints) > MAX_HOSTS:
         raise click.UsageError(f"--modbus-tcp: {len(endpoints)} hosts, {MAX_HOSTS} at most")
-    limits = Limits(_checked("--units", unit_numbers, units), timeout, max_seconds)
-    if rtu and not any(unit <= 247 for unit in limits.units):
+    numbers = _checked("--units", unit_numbers, units)
+    if rtu and not any(unit <= 247 for unit in numbers):
         raise click.UsageError("--units: on a serial line units are numbered 1 to 247")
     buses = [_checked("--can", Bus.parse, text) for text in can]
     return Wishes(
         seconds,
-        limits,
+        Limits(numbers, timeout or LINE_TIMEOUT, max_seconds),
+        Limits(numbers, timeout or TCP_TIMEOUT, max_seconds),
         not only_asked,
         serial=tuple(dict.fromkeys(serial)),
         can=tuple(dict.fromkeys(buses)),

@@ -76,7 +76,8 @@ def _comment(text: str, lead: str) -> str:
 
 def _node(hostname: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", hostname.partition(".")[0].lower()).strip("-")[:32].rstrip("-")
-    return f"node-{name}"[:32].rstrip("-") if not name or name.isdecimal() else name
+    # A computer may be called "true" or "1e5", which is no text in YAML.
+    return name if name and isinstance(yaml.safe_load(name), str) else f"node-{name}"[:32].rstrip("-")
 
 
 def _list(text: str | None) -> list[str]:

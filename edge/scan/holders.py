@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+_OTHER_END = {"/dev/ptmx", "/dev/pts/ptmx"}
+
 
 class Holder(NamedTuple):
     """A program; ``agent`` says that it is a Muki agent."""
@@ -18,9 +20,13 @@ class Holder(NamedTuple):
 
 
 def holders(device: Path, processes: Path = Path("/proc")) -> list[Holder]:
-    """The programs that have the device open, without this one. Of other users' programs only root sees what they hold."""
+    """The programs that have the device open, without this one. Of other users' programs only root sees what they hold.
+
+    Of a pseudo-terminal the program that has its other end is no reader: it is the device.
+    """
     real = os.path.realpath(device)
-    return [_named(each) for each in _numbers(processes) if each.name != str(os.getpid()) and real in _open_files(each)]
+    others = ((each, _open_files(each)) for each in _numbers(processes) if each.name != str(os.getpid()))
+    return [_named(each) for each, files in others if real in files and not (real.startswith("/dev/pts/") and _OTHER_END & files)]
 
 
 def why_not(device: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What the bytes of a serial line are: NMEA sentences, lines of text, something binary; and the entry that would read them. Pure."""
+"""What the bytes of a serial line are: NMEA sentences, lines of text, Modbus frames, something binary; and the entry that would read them. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,9 @@ from functools import reduce
 from operator import xor
 from typing import Any, Literal, NamedTuple
 
-Nature = Literal["silence", "nmea", "text", "binary"]
+from edge.scan.modbus_traffic import overheard
+
+Nature = Literal["silence", "nmea", "text", "modbus", "binary"]
 
 RECEIVER = frozenset({"GGA", "GNS", "RMC", "VTG", "ZDA"})  # what the source `nmea` reads
 MIN_BYTES = 8  # fewer may be noise of plugging in
@@ -18,18 +20,22 @@ _PRINTABLE = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D, 0x02, 0x03}
 
 
 class Guess(NamedTuple):
-    """``parity`` E or O with 7 data bits where the eighth bit proves it. ``sentences`` are the NMEA types, ``lines`` the whole lines."""
+    """``lines`` are the whole ones, ``sentences`` the NMEA types, ``units`` those of Modbus frames.
+
+    ``parity`` is E or O, with 7 data bits, where the eighth bit proves it.
+    """
 
     nature: Nature
     lines: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     parity: Literal["N", "E", "O"] = "N"
     checksums: bool = False  # every line carries that of NMEA
+    units: tuple[int, ...] = ()
 
     @property
     def certain(self) -> bool:
         """A wrong line speed makes neither checksums nor lines of text."""
-        return self.nature in ("nmea", "text")
+        return self.nature in ("nmea", "text", "modbus")
 
 
 def guess(data: bytes) -> Guess:
@@ -41,14 +47,15 @@ def guess(data: bytes) -> Guess:
         data = bytes(byte & 0x7F for byte in data)
     ended = [line for line in re.split(rb"[\r\n]+", data)[:-1] if line]
     whole = ended[1:] or ended
-    proved = [found for line in whole if (found := _SENTENCE.search(line)) and _checked(found)]
-    if proved and len(proved) * 2 > len(whole):
+    proved = [found for line in ended if (found := _SENTENCE.search(line)) and _checked(found)]
+    if len(proved) * 2 > len(whole):
         types = sorted({_type(found[1].partition(b",")[0].decode()) for found in proved})
         lines = tuple(found[0].decode() for found in proved)
         return Guess("nmea" if RECEIVER & set(types) else "text", lines, tuple(types), parity or "N", checksums=True)
     printable = sum(byte in _PRINTABLE for byte in data) / len(data)
     if printable < 0.98 or not whole:
-        return Guess("binary")
+        frames = overheard(data)
+        return Guess("binary") if frames is None else Guess("modbus", units=frames.units)
     return Guess("text", tuple(line.decode("ascii", "replace").strip("\x02\x03 ") for line in whole), (), parity or "N")
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import termios
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -86,7 +88,7 @@ async def _line(wish: RtuWish, limits: Limits, say: Say) -> Finding:
     worst = len(wish.tries) * len(numbers) * (limits.timeout + 0.01)
     say(
         f"Modbus RTU: WRITES read requests (function 3) on {wish.port}: units {_spans(numbers)} at {_ways(wish)}; "
-        f"{min(worst, limits.seconds):.0f} s at most. Ctrl-C stops it."
+        f"{min(worst, limits.seconds):.0f} s at most until a unit is found, then some 70 short reads of each. Ctrl-C stops it."
     )
     try:
         heard = await _hear(wish)
@@ -104,6 +106,7 @@ async def _ask_line(wish: RtuWish, numbers: Sequence[int], limits: Limits, say: 
     """Each setting in turn, until units answer: a bus has one."""
     deadline = time.monotonic() + limits.seconds
     asked = 0
+    failed: list[str] = []
 
     def trouble(why: str) -> Finding:
         return Finding(kind="modbus", where=wish.port, found=False, trouble=why, data={"requests": asked}, asked=True)
@@ -113,15 +116,17 @@ async def _ask_line(wish: RtuWish, numbers: Sequence[int], limits: Limits, say: 
         try:
             async with _client(None, line, limits.timeout) as client:
                 found = await _search(Asker(client, line.silence), numbers, deadline, f"{wish.port} at {way}", say)
-        except Retry as error:
-            return trouble(str(error))
+        except Retry as error:  # some adapters and drivers know no parity: the other settings are still worth trying
+            failed.append(f"{way}: {error}")
+            continue
         asked += found.requests
         if found.units:
             return _units_on(wish.port, None, way, found)
         if found.unasked:
             return trouble(f"no unit answered; {found.unasked}")
     return trouble(
-        f"no unit of {_spans(numbers)} answered at {_ways(wish)}; check power, the wires A and B, and the numbers and line settings in the manual: "
+        "; ".join([f"no unit of {_spans(numbers)} answered at {_ways(wish)}", *failed])
+        + "; check power, the wires A and B, and the numbers and line settings in the manual: "
         "--units, --baud, --parity"
     )
 
@@ -149,7 +154,7 @@ async def _endpoint(endpoint: Endpoint, limits: Limits) -> Finding:
     except TimeoutError:
         return trouble(f"no answer within {limits.timeout:g} s; is it on, and the address right?")
     except OSError as error:
-        return trouble(f"{error.strerror or error}; is it on, and the port right?")
+        return trouble(f"{os.strerror(error.errno) if error.errno else error}; is it on, and the port right?")
     writer.transport.abort()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
@@ -173,6 +178,8 @@ async def _search(asker: Asker, numbers: Sequence[int], deadline: float, where: 
             break
         if say is not None and index % 16 == 0:
             say(f"  {where}: units {number} to {numbers[min(index + 15, len(numbers) - 1)]} …")
+        if not asker.connected:
+            raise Retry(f"the connection was lost at unit {number}")
         if there(await asker.read(number, "holding", 0, 1)):
             present.append(number)
             if say is None and present == list(numbers[:IGNORES_UNIT]):
@@ -195,8 +202,12 @@ async def _client(tcp: Endpoint | None, rtu: SerialLine | None, limit: float) ->
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it reports each silent unit as an error; here that is the question
     client = modbus_client(tcp, rtu, timeout=limit, folder=Path("/"))
     try:
-        if not await client.connect():
-            raise Retry(f"cannot be opened with {rtu.baudrate} baud" if rtu else "did not accept the connection a second time")
+        try:
+            connected = await client.connect()
+        except termios.error:  # is no OSError
+            connected = False
+        if not connected:
+            raise Retry("the port does not take it" if rtu else "did not accept the connection a second time")
         client.set_max_no_responses(1 << 30)
         await asyncio.sleep(0)  # a serial transport attaches itself to the loop one step later
         yield client
@@ -218,7 +229,8 @@ def _units_on(where: str, endpoint: Endpoint | None, way: LineTry | None, found:
         who = ", ".join(unit.identity) or "does not say who made it"
         what = "; ".join(map(str, unit.blocks)) or "no register of the usual addresses answers: its manual has them"
         says.append(f"unit {unit.number}: {who}; {what}")
-        fill_in.append(f"unit {unit.number}: {who}; answers at {what}")
+        more = sum(block.size for block in unit.blocks) > MAX_POINTS
+        fill_in.append(f"unit {unit.number}: {who}; answers at {what}{f' (the first {MAX_POINTS} are below)' * more}")
         if drafted := _points(name, unit):
             points[unit.number] = drafted
     if found.unasked:

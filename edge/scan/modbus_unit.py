@@ -48,6 +48,10 @@ class Asker:
         self._pause = pause
         self.requests = 0
 
+    @property
+    def connected(self) -> bool:
+        return self._client.connected
+
     async def read(self, unit: int, table: Table, address: int, count: int) -> "ModbusPDU | None":
         """The answer, an exception of the unit included; None where nothing sound came from that very unit."""
         ask: Callable[..., Awaitable[ModbusPDU]] = {

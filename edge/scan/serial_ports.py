@@ -82,7 +82,7 @@ async def _listen(path: str, seconds: float) -> tuple[int, Guess, list[int]]:
     """The line speed at which bytes make sense, what they are, and which speeds were tried."""
     tried: list[int] = []
     for speed in SPEEDS:
-        data = await hear(path, speed, max(LEAST, seconds))
+        data = await hear(path, speed, max(LEAST, seconds) if tried else seconds)
         tried.append(speed)
         heard = guess(data)
         if heard.certain or (speed == SPEEDS[0] and not data):
@@ -114,16 +114,21 @@ def _speaks(port: Port, speed: int, heard: Guess, *, base: Mapping[str, Any], sa
         "baudrate": speed,
         "parity": heard.parity,
         "sentences": heard.sentences,
+        "units": heard.units,
         "lines": [each[:SHOWN] for each in heard.lines[:5]],
     }
-    example = f"for example: {heard.lines[-1][:SHOWN]}"
+    example = f"for example: {heard.lines[-1][:SHOWN]}" if heard.lines else ""
     if heard.nature == "nmea":
         known = ", ".join(heard.sentences)
         outputs = [output for output in OUTPUTS if output in _told_by(heard.sentences)]
         source: dict[str, Any] = {"name": name, "type": "nmea", "serial": line, "under": f"{name}/gnss", "outputs": outputs}
         says = (*says, f"a satellite receiver (NMEA 0183) at {setting}: {known}", example)
-        fill_in = ("under: the machine that carries the receiver, for example truck-7/gnss",)
+        fill_in: tuple[str, ...] = ("under: the machine that carries the receiver, for example truck-7/gnss",)
         return Finding(kind="serial", where=port.path, found=True, says=says, data=data, source=source, fill_in=fill_in, asked=asked)
+    if heard.nature == "modbus":
+        units = ", ".join(map(str, heard.units))
+        master = f"Modbus RTU at {setting}: a master of another maker talks with unit {units}; Muki must not be a second one on these wires"
+        return Finding(kind="serial", where=port.path, found=True, says=(*says, master), data=data, asked=asked)
     kinds = line_kinds(name, heard.lines)
     says = (*says, f"lines of text at {setting}{' with NMEA checksums' * heard.checksums}", example)
     if not kinds:

@@ -13,12 +13,15 @@ from edge.scan.modbus_buses import Limits
 from edge.scan.modbus_wishes import RtuWish
 from edge.sources.endpoint import Endpoint
 
+CAMERA_TIMEOUT = 3.0  # s for one answer
+
 
 class Wishes(NamedTuple):
     """``look_around`` is the scan without options; the others are places that somebody named. ``seconds`` to listen at each place."""
 
     seconds: float
-    limits: Limits
+    line_limits: Limits
+    tcp_limits: Limits
     look_around: bool = True
     serial: Sequence[str] = ()
     can: Sequence[Bus] = ()
@@ -51,9 +54,9 @@ async def survey(wishes: Wishes, environment: Mapping[str, str], say: Say) -> li
         findings += cameras.local_cameras() or [
             Finding(kind="camera", where="cameras", found=False, trouble="none on this machine; one on the network: --camera HOST")
         ]
-    findings += await modbus_buses.scan_lines(wishes.rtu, wishes.limits, say)
-    findings += await modbus_buses.scan_endpoints(wishes.tcp, wishes.limits, say)
-    findings += await cameras.scan_hosts(wishes.cameras, environment, timeout=wishes.limits.timeout * 4, say=say)
+    findings += await modbus_buses.scan_lines(wishes.rtu, wishes.line_limits, say)
+    findings += await modbus_buses.scan_endpoints(wishes.tcp, wishes.tcp_limits, say)
+    findings += await cameras.scan_hosts(wishes.cameras, environment, timeout=CAMERA_TIMEOUT, say=say)
     return findings
 
 
