@@ -108,6 +108,7 @@ def _wishes(
         if (problem := check_wish(wish, os.environ)) is not None:
             raise click.UsageError(f"--camera: {problem}")
     lines = [_checked("--modbus-rtu", lambda text: rtu_wish(text, bauds, parities), text) for text in rtu]
+    lines = [line._replace(port=_port(line.port)) for line in lines]
     endpoints = [endpoint for text in tcp for endpoint in _checked("--modbus-tcp", tcp_endpoints, text)]
     if len(endpoints) > MAX_HOSTS:
         raise click.UsageError(f"--modbus-tcp: {len(endpoints)} hosts, {MAX_HOSTS} at most")
@@ -120,12 +121,18 @@ def _wishes(
         Limits(numbers, timeout or LINE_TIMEOUT, max_seconds),
         Limits(numbers, timeout or TCP_TIMEOUT, max_seconds),
         not only_asked,
-        serial=tuple(dict.fromkeys(serial)),
+        serial=tuple(dict.fromkeys(map(_port, serial))),
         can=tuple(dict.fromkeys(buses)),
         rtu=lines,
         tcp=tuple(dict.fromkeys(endpoints)),
         cameras=tuple(dict.fromkeys(cameras)),
     )
+
+
+def _port(text: str) -> str:
+    """The whole path of a port: the file that is written may lie in another folder. ``ttyUSB0`` stands for the device of that name."""
+    device = Path("/dev") / text
+    return str(device if "/" not in text and device.exists() else Path(text).absolute())
 
 
 def _checked(option: str, parse: Callable[[str], _T], text: str) -> _T:

@@ -14,7 +14,7 @@ from edge.errors import Retry
 from edge.modbus_client import TCP_PORT, modbus_client
 from edge.scan.found import Finding, Say, name_for
 from edge.scan.holders import why_not
-from edge.scan.modbus_unit import Asker, Unit, explore, there
+from edge.scan.modbus_unit import Asker, Unit, explore, floats, there
 from edge.scan.modbus_wishes import LineTry, RtuWish
 from edge.sources.endpoint import Endpoint
 from edge.sources.line_link import SerialPort, open_serial
@@ -85,11 +85,6 @@ async def _line(wish: RtuWish, limits: Limits, say: Say) -> Finding:
 
     if (why := await asyncio.to_thread(why_not, Path(wish.port))) is not None:
         return trouble(why)
-    worst = len(wish.tries) * len(numbers) * (limits.timeout + 0.01)
-    say(
-        f"Modbus RTU: WRITES read requests (function 3) on {wish.port}: units {_spans(numbers)} at {_ways(wish)}; "
-        f"{min(worst, limits.seconds):.0f} s at most until a unit is found, then some 70 short reads of each. Ctrl-C stops it."
-    )
     try:
         heard = await _hear(wish)
     except Retry as error:
@@ -99,6 +94,11 @@ async def _line(wish: RtuWish, limits: Limits, say: Say) -> Finding:
             f"{heard} bytes came before anything was asked: another master, or a device that speaks by itself, is on this line; "
             "nothing was written, because two masters disturb each other"
         )
+    worst = len(wish.tries) * len(numbers) * (limits.timeout + 0.01)
+    say(
+        f"Modbus RTU: WRITES read requests (function 3) on {wish.port}: units {_spans(numbers)} at {_ways(wish)}; "
+        f"{min(worst, limits.seconds):.0f} s at most until a unit is found, then some 70 short reads of each. Ctrl-C stops it."
+    )
     return await _ask_line(wish, numbers, limits, say)
 
 
@@ -231,6 +231,11 @@ def _units_on(where: str, endpoint: Endpoint | None, way: LineTry | None, found:
         says.append(f"unit {unit.number}: {who}; {what}")
         more = sum(block.size for block in unit.blocks) > MAX_POINTS
         fill_in.append(f"unit {unit.number}: {who}; answers at {what}{f' (the first {MAX_POINTS} are below)' * more}")
+        for block in unit.blocks:
+            if (guess := floats(block)) is not None:
+                order, numbers = guess
+                shown = ", ".join(f"{number:.5g}" for number in numbers[:4])
+                fill_in.append(f"unit {unit.number}: {block} look like float32, word_order {order}, two registers each: {shown}")
         if drafted := _points(name, unit):
             points[unit.number] = drafted
     if found.unasked:

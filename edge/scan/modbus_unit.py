@@ -1,6 +1,7 @@
 """One Modbus unit: whether it is there, who made it, and which registers answer. Reads only (functions 1 to 4, and 43/14)."""
 
 import asyncio
+import struct
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -127,6 +128,22 @@ async def _block(asker: Asker, number: int, table: Table, start: int) -> Block |
         return None
     raw = answer.bits if table in ("discrete", "coil") else answer.registers
     return Block(table, start, good, tuple(int(value) for value in raw[: min(good, MAX_SHOWN)]), good == MOST)
+
+
+def floats(block: Block) -> tuple[Literal["big", "little"], list[float]] | None:
+    """The word order and the numbers where all pairs of registers look like float32: of usual size, or 0 beside others. A guess.
+
+    Small whole numbers, which most registers hold, make no such pairs.
+    """
+    pairs = list(zip(block.values[::2], block.values[1::2], strict=False))
+    if block.table not in ("input", "holding") or not pairs or (block.size % 2 and not block.open_end):
+        return None
+    for order in ("big", "little"):
+        words = pairs if order == "big" else [(low, high) for high, low in pairs]
+        numbers = [float(struct.unpack(">f", struct.pack(">HH", *pair))[0]) for pair in words]
+        if any(numbers) and all(number == 0 or 1e-3 <= abs(number) < 1e7 for number in numbers):
+            return ("big" if order == "big" else "little"), numbers
+    return None
 
 
 def _text(value: Any) -> str:

@@ -27,7 +27,7 @@ from simulators.field.camera_feed import CameraFeed
 from simulators.field.can_bus import TruckBus
 from simulators.field.gnss_receiver import Receiver
 from simulators.field.listener import Listener
-from simulators.field.modbus_pdu import FaultKind, Unit
+from simulators.field.modbus_pdu import FaultKind, Unit, float32
 from simulators.field.modbus_slave import RtuBus, TcpSlave, with_crc
 from simulators.field.serial_device import SerialDevice
 
@@ -87,7 +87,18 @@ async def test_every_kind_is_found_written_checked_and_read(tmp_path: Path) -> N
         CameraFeed() as camera,
     ):
         places = ["--serial", tmp_path / "gnss", "--serial", tmp_path / "weather", "--can", f"udp_multicast:{group}"]
-        places += ["--modbus-rtu", bus.link, "--modbus-tcp", plc.address, "--camera", camera.address, "--units", "1-3", "--seconds", "1.6"]
+        places += [
+            "--modbus-rtu",
+            os.path.relpath(bus.link),  # noqa: ASYNC240 - as a person types it
+            "--modbus-tcp",
+            plc.address,
+            "--camera",
+            camera.address,
+            "--units",
+            "1-3",
+            "--seconds",
+            "1.6",
+        ]
         status, out, err = await muki("scan", *places, "--json", "--write", file)
         assert status == 0, out + err
         assert "WRITES read requests (function 3) on" in err
@@ -167,8 +178,8 @@ async def test_the_bus_of_another_master_is_told_and_never_written_on(tmp_path: 
 @pytest.mark.parametrize("way", ["serial", "rtu"])
 async def test_a_port_that_cannot_be_opened_says_why(tmp_path: Path, way: str) -> None:
     (tmp_path / "file").write_text("")
-    wish = {"serial": str, "rtu": lambda port: rtu_wish(port, (9600,))}[way]
-    absent, file = await look(**{way: [wish(str(tmp_path / "absent")), wish(str(tmp_path / "file"))]})
+    ports = [str(tmp_path / "absent"), str(tmp_path / "file")]
+    absent, file = await (look(serial=ports) if way == "serial" else look(rtu=[rtu_wish(port) for port in ports]))
     assert "there is no such serial port; there are:" in str(absent.trouble)
     assert "is no serial port but a file" in str(file.trouble)
 
@@ -210,6 +221,15 @@ async def test_an_exception_proves_a_unit_and_a_gateways_own_does_not() -> None:
     assert found.source is not None
     assert list(found.source["units"]) == [5], "a unit without a register that answers cannot be read"
     assert found.data["requests"] < 200
+
+
+async def test_registers_that_look_like_floats_are_remarked() -> None:
+    unit = gas_head()
+    unit.input.put(1000, *float32(418.6), *float32(0), *float32(-61.25))
+    async with TcpSlave({1: unit}) as slave:
+        (found,) = await look(tcp=tcp_endpoints(slave.address), units=[1])
+    remarks = [each for each in found.fill_in if "float32" in each]
+    assert remarks == ["unit 1: input 1000 to 1005 look like float32, word_order big, two registers each: 418.6, 0, -61.25"]
 
 
 async def test_the_maker_is_told_where_the_unit_tells(tmp_path: Path) -> None:
