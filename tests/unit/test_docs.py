@@ -29,6 +29,7 @@ from edge.node_document import NodeDocument
 from edge.outputs import OutputContext, OutputSettings
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.rule_packs import PackUse
+from edge.scan.command import scan
 from edge.sources import SourceContext, SourceSettings
 from gateway.config import GatewayConfig
 from gateway.live import Kind
@@ -298,6 +299,12 @@ def test_every_extra_that_a_page_installs_exists(path: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = [name for found in re.findall(r"(?:muki|\.)\[([a-z,]+)\]", path.read_text("utf-8")) for name in found.split(",")]
     assert [name for name in named if name not in extras] == []
+
+
+def test_each_option_of_the_scan_is_explained() -> None:
+    text = page("scan.md")
+    options = [name for option in scan.params for name in option.opts]
+    assert [name for name in options if not documented(text, name)] == []
 
 
 def command_lines(text: str, program: str) -> list[str]:
