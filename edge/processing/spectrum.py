@@ -44,34 +44,48 @@ def zone(velocity_mm_s: float, limits: tuple[float, float, float]) -> int:
     return 1 + sum(velocity_mm_s > limit for limit in limits)
 
 
-def rms_velocity(acceleration_g: Floats, rate_hz: float, low_hz: float, high_hz: float = HIGH_HZ) -> float:
-    """Broad-band velocity, mm/s RMS, of an acceleration in g (shape (n,)) between two frequencies, both included.
+class Spectrum(NamedTuple):
+    """``power`` of each line in g2, shape (n // 2 + 1,), at ``frequency`` in Hz: what a band holds is the sum over its lines."""
 
-    Each line of the Hann-windowed spectrum is divided by its angular frequency; power is corrected for the window, so a tone between two
-    lines costs well below 1 %.
+    frequency: np.ndarray[Any, np.dtype[np.floating]]
+    power: np.ndarray[Any, np.dtype[np.floating]]
+
+
+def quick_length(size: int) -> int:
+    """The largest length up to ``size`` without a prime factor above 11: at most 2.2 % less from 1000 on.
+
+    A transform of a length with a large prime factor, as an odd sampling rate gives, takes three to ten times as long.
     """
+    for length in range(size, 0, -1):
+        rest = length
+        for prime in (2, 3, 5, 7, 11):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+    return size
+
+
+def power_spectrum(acceleration_g: Floats, rate_hz: float) -> Spectrum:
+    """Of an acceleration in g, shape (n,): Hann window, power corrected for it, so a tone between two lines costs well below 1 %."""
     size = len(acceleration_g)
     window = np.hanning(size + 1)[:-1]  # periodic
-    spectrum = np.fft.rfft((acceleration_g - acceleration_g.mean()) * window)
-    frequency = np.fft.rfftfreq(size, 1 / rate_hz)
-    band = (frequency >= low_hz) & (frequency <= high_hz)
-    velocity = np.abs(spectrum[band]) / (2 * np.pi * frequency[band])
-    power = 2 * float(np.sum(velocity**2)) / (size * float(np.sum(window**2)))
+    lines = np.fft.rfft((acceleration_g - acceleration_g.mean()) * window)
+    power = (lines.real**2 + lines.imag**2) * (2 / (size * float(np.sum(window**2))))
+    return Spectrum(np.fft.rfftfreq(size, 1 / rate_hz), power)
+
+
+def rms_velocity(spectrum: Spectrum, low_hz: float, high_hz: float = HIGH_HZ) -> float:
+    """Broad-band velocity, mm/s RMS, between two frequencies, both included: each line is divided by its angular frequency."""
+    first, last = np.searchsorted(spectrum.frequency, low_hz), np.searchsorted(spectrum.frequency, high_hz, "right")
+    power = np.sum(spectrum.power[first:last] / (2 * np.pi * spectrum.frequency[first:last]) ** 2)
     return float(np.sqrt(power)) * STANDARD_GRAVITY * 1000
 
 
-def rms_acceleration(acceleration_g: Floats, rate_hz: float, low_hz: float, high_hz: float) -> float:
-    """The part of an acceleration between two frequencies, g RMS: [low, high), so that neighbouring bands add up by their squares.
-
-    Hann window, power corrected, as in `rms_velocity`.
-    """
-    size = len(acceleration_g)
-    window = np.hanning(size + 1)[:-1]  # periodic
-    spectrum = np.fft.rfft((acceleration_g - acceleration_g.mean()) * window)
-    frequency = np.fft.rfftfreq(size, 1 / rate_hz)
-    band = (frequency >= low_hz) & (frequency < high_hz)
-    power = 2 * float(np.sum(np.abs(spectrum[band]) ** 2)) / (size * float(np.sum(window**2)))
-    return float(np.sqrt(power))
+def rms_acceleration(spectrum: Spectrum, low_hz: float, high_hz: float) -> float:
+    """The acceleration between two frequencies, g RMS: [low, high), so that neighbouring bands add up by their squares."""
+    first, last = np.searchsorted(spectrum.frequency, (low_hz, high_hz))
+    return float(np.sqrt(np.sum(spectrum.power[first:last])))
 
 
 class Shape(NamedTuple):

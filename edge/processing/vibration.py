@@ -21,6 +21,8 @@ from edge.processing.spectrum import (
     ZONES,
     Floats,
     is_clipped,
+    power_spectrum,
+    quick_length,
     rms_acceleration,
     rms_velocity,
     shape_of,
@@ -156,7 +158,9 @@ class VibrationProcessor:
         if shape is None:
             return {}, bad("stuck")  # a sensor that measures shows at least noise
         low = 2.0 if rpm is not None and rpm < SLOW_RPM else 10.0
-        velocity = rms_velocity(samples, waveform.rate_hz, low)
+        quick = samples[: quick_length(len(samples))]
+        spectrum = power_spectrum(quick, waveform.rate_hz)  # once, for the velocity and every band
+        velocity = rms_velocity(spectrum, low)
         values = {
             "rms_velocity": velocity,
             "rms_acceleration": shape.rms,
@@ -166,11 +170,11 @@ class VibrationProcessor:
         }
         for name, (first, last) in self._bands.items():
             if last <= waveform.rate_hz / 2:  # a band that the sampling does not reach is not computed
-                values[name] = rms_acceleration(samples, waveform.rate_hz, first, last)
+                values[name] = rms_acceleration(spectrum, first, last)
         if self._zone is not None:
             values["zone"] = float(zone(velocity, self._zone.limits))
         if self._orders is not None and rpm is not None:
-            values |= self._ratios(samples, waveform.rate_hz, rpm / 60, self._orders)
+            values |= self._ratios(quick, waveform.rate_hz, rpm / 60, self._orders)
         return values, self._doubt(waveform, low)
 
     def _doubt(self, waveform: Waveform, low_hz: float) -> Quality:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from contract.values import GOOD, Reading, bad
 from edge.items import Waveform
 from edge.processing import Processor, ProcessorContext
-from edge.processing.spectrum import ZONES, is_clipped, rms_velocity, shape_of, zone
+from edge.processing.spectrum import ZONES, is_clipped, power_spectrum, quick_length, rms_velocity, shape_of, zone
 from edge.processing.vibration import VibrationProcessor, VibrationSettings
 from simulators.plant.vibration import Vibration, velocity_rms
 
@@ -71,21 +71,21 @@ def test_one_g_at_100_hz_is_11_mm_s() -> None:
 @examples(deadline=None)
 @given(st.floats(20, 990), st.floats(0, 6.28), st.sampled_from([4096.0, 12_800.0, 25_600.0]), st.sampled_from([1.0, 1.37, 2.0]))
 def test_a_tone_between_two_lines_costs_less_than_one_percent(frequency: float, phase: float, rate: float, seconds: float) -> None:
-    found = rms_velocity(tone(frequency, rate=rate, seconds=seconds, phase=phase), rate, 10)
+    found = rms_velocity(power_spectrum(tone(frequency, rate=rate, seconds=seconds, phase=phase), rate), 10)
     assert found == pytest.approx(velocity_of_tone(frequency), rel=0.01)
 
 
 @pytest.mark.parametrize("frequency", [4.0, 1020.0, 3000.0])
 def test_what_lies_outside_the_band_does_not_count(frequency: float) -> None:
-    assert rms_velocity(tone(frequency), 12_800, 10) < 0.005 * velocity_of_tone(frequency)
+    assert rms_velocity(power_spectrum(tone(frequency), 12_800), 10) < 0.005 * velocity_of_tone(frequency)
 
 
 def test_an_offset_does_not_count() -> None:
-    assert rms_velocity(tone(100) + 7.5, 12_800, 10) == pytest.approx(velocity_of_tone(100), rel=0.002)
+    assert rms_velocity(power_spectrum(tone(100) + 7.5, 12_800), 10) == pytest.approx(velocity_of_tone(100), rel=0.002)
 
 
 def test_tones_add_as_powers() -> None:
-    both = rms_velocity(tone(50, 0.1) + tone(320, 0.5), 12_800, 10)
+    both = rms_velocity(power_spectrum(tone(50, 0.1) + tone(320, 0.5), 12_800), 10)
     assert both == pytest.approx(np.hypot(velocity_of_tone(50, 0.1), velocity_of_tone(320, 0.5)), rel=0.005)
 
 
@@ -314,3 +314,27 @@ def test_a_fan_of_category_bv3(support: str, limits: tuple[float, float, float])
         for factor, expected in ((0.98, at), (1.02, at + 1)):
             peak_g = factor * limit / velocity_of_tone(50)
             assert named(fan.process(waveform(tone(50, peak_g))))["zone"] == expected
+
+
+@pytest.mark.parametrize("size", [1000, 12_799, 26_667, 49_999, 51_199, 102_397])
+def test_a_transform_never_has_an_awkward_length(size: int) -> None:
+    length = quick_length(size)
+    assert 0.99 * size <= length <= size
+    rest = length
+    for prime in (2, 3, 5, 7, 11):
+        while rest % prime == 0:
+            rest //= prime
+    assert rest == 1
+
+
+def test_the_spectrum_is_that_of_the_whole_waveform() -> None:
+    samples = tone(100)
+    samples[: len(samples) // 2] = 0
+    assert named(processor().process(waveform(samples)))["rms_velocity"] == pytest.approx(velocity_of_tone(100) / 2**0.5, rel=0.03)
+
+
+def test_at_an_odd_rate_the_figures_are_those_of_an_even_one() -> None:
+    """49 999 Hz: a prime, whose transform takes five times as long as that of its neighbours."""
+    odd = named(processor(bands={"low": [50, 200]}).process(waveform(tone(100, rate=49_999), 49_999.0)))
+    even = named(processor(bands={"low": [50, 200]}).process(waveform(tone(100, rate=51_200), 51_200.0)))
+    assert odd == pytest.approx(even, rel=0.005)
