@@ -8,17 +8,19 @@ import numpy as np
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 MAX_IN_MEMORY = 64 << 20  # bytes of a CSV or NPZ file; WAV and NPY are not loaded whole
+WAV_HEAD = 44  # bytes before the samples of a plain WAV file, the least there can be
 ENDINGS = (".wav", ".npy", ".npz", ".csv")
 _FULL_SCALE = {1: 128.0, 2: 32768.0, 3: 8388608.0, 4: 2147483648.0}  # by bytes a sample; a WAV is scaled to -1 … 1
 
 
 class Recording:
-    """``length`` samples of each channel at ``rate_hz`` (0 where the file does not tell)."""
+    """``length`` samples of each channel at ``rate_hz`` (0 where the file does not tell); ``missing``: how many more its head promises."""
 
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], rate_hz: float = 0.0) -> None:
+    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], rate_hz: float = 0.0, missing: int = 0) -> None:
         self._arrays = arrays
         self.channels = tuple(arrays)
         self.rate_hz = rate_hz
+        self.missing = missing
         self.length = min((len(array) for array in arrays.values()), default=0)
 
     def read(self, channel: str, start: int, size: int) -> Samples:
@@ -80,11 +82,13 @@ def open_recording(path: Path) -> Recording:
 
 def _wav(path: Path) -> Recording:
     with wave.open(str(path), "rb") as file:
-        length = file.getnframes()
+        # A recorder that lost its power has promised more than it wrote.
+        promised, frame = file.getnframes(), file.getsampwidth() * file.getnchannels()
+        length = min(promised, (path.stat().st_size - WAV_HEAD) // frame)
         if file.getsampwidth() not in _FULL_SCALE:
             raise ValueError(f"{file.getsampwidth()} bytes a sample; 1 to 4 are possible")
         arrays: dict[str, Any] = {str(channel): _WaveArray(path, channel, length) for channel in range(file.getnchannels())}
-        return Recording(arrays, float(file.getframerate()))
+        return Recording(arrays, float(file.getframerate()), promised - length)
 
 
 def _npz(path: Path) -> Recording:

@@ -29,6 +29,7 @@ from simulators.field.camera_feed import CameraFeed
 from simulators.field.camera_scene import render_clip
 from simulators.field.can_bus import AMB, TruckBus
 from simulators.field.gnss_receiver import Receiver, Track
+from simulators.field.iio_device import IioDevice
 from simulators.field.listener import Listener
 from simulators.field.modbus_pdu import Unit, float32
 from simulators.field.modbus_slave import RtuBus, TcpSlave
@@ -67,6 +68,11 @@ def modbus(folder: Path, **bus: Any) -> Source:
 
 def logger(folder: Path, address: str) -> Source:
     return build(folder, type="waveform", tcp=address, points={"de": "pump-1/vibration/de"}, snapshot=0.2, every=0.2, timeout=0.5)
+
+
+def iio(folder: Path, **more: Any) -> Source:
+    points = {"points": {"accel_x": "pump-1/vibration/de"}, "snapshot": 0.2, "every": 0.2, "timeout": 0.5}
+    return build(folder, type="waveform", iio={"device": "adxl372", "sysfs": "sys", "dev": "dev"}, **points, **more)
 
 
 def camera(folder: Path, url: str, **more: Any) -> Source:
@@ -176,6 +182,21 @@ async def line_bench(kind: str, folder: Path, stack: contextlib.AsyncExitStack) 
     return Bench(make(folder, serial={"port": "by-id"}), pull_out, put_back)
 
 
+async def sampled_bench(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -> Bench:
+    if kind == "waveform-tcp":
+        stream = await stack.enter_async_context(VibrationStream(noise, rate_hz=4000))
+        return Bench(logger(folder, stream.address), stream.drop_connections, _nothing)
+    sensor = await stack.enter_async_context(IioDevice(folder, noise, rate_hz=3200))
+
+    async def unbind() -> None:
+        sensor.unplug()
+
+    async def bind() -> None:
+        sensor.plug()
+
+    return Bench(iio(folder), unbind, bind)
+
+
 @contextlib.asynccontextmanager
 async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
     async with contextlib.AsyncExitStack() as stack:
@@ -196,9 +217,8 @@ async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
                 yield Bench(modbus(folder, rtu={"port": str(link), "baudrate": 115200}), pull, push_in)
                 while lines:
                     await pull()
-            case "waveform-tcp":
-                stream = await stack.enter_async_context(VibrationStream(noise, rate_hz=4000))
-                yield Bench(logger(folder, stream.address), stream.drop_connections, _nothing)
+            case "waveform-tcp" | "waveform-iio":
+                yield await sampled_bench(kind, folder, stack)
             case "waveform-file":
                 path = write_wav(folder / "run.wav")
                 settings: dict[str, Any] = {"points": {"0": "pump-1/vibration/de"}, "snapshot": 0.1, "every": 0.1, "loop": True}
@@ -248,6 +268,7 @@ KINDS = [
     "modbus-tcp",
     "modbus-rtu",
     "waveform-tcp",
+    "waveform-iio",
     "waveform-file",
     "camera-http",
     "camera-file",
@@ -396,6 +417,7 @@ def _absent(folder: Path) -> dict[str, Source]:
         "modbus-tcp": modbus(folder, tcp=f"127.0.0.1:{port}"),
         "modbus-rtu": modbus(folder, rtu={"port": str(folder / "ttyUSB7")}),
         "waveform-tcp": logger(folder, f"127.0.0.1:{port}"),
+        "waveform-iio": iio(folder),
         "waveform-file": build(folder, type="waveform", file="none.wav", points={"0": "pump-1/vibration/de"}),
         "camera-http": camera(folder, f"http://user:secret@127.0.0.1:{port}/stream"),
         "camera-device": camera(folder, "/dev/video99"),
@@ -425,6 +447,7 @@ def _free_port() -> int:
         ("modbus-tcp", r"tcp 127\.0\.0\.1:\d+: .*502"),
         ("modbus-rtu", "there is no such serial port; there are: "),
         ("waveform-tcp", "is the logger on"),
+        ("waveform-iio", r"iio adxl372: there is no such device; there are: none in .*/sys/bus/iio/devices"),
         ("waveform-file", "there is no such file"),
         ("camera-http", r"http://127\.0\.0\.1:\d+/stream does not open"),
         ("camera-device", "there is no /dev/video99"),

@@ -22,10 +22,13 @@ from edge.items import Waveform
 from edge.sources import SourceContext
 from edge.sources.waveform import WaveformSettings, WaveformSource
 from edge.sources.waveform_file import open_recording
-from edge.sources.waveform_stream import MAGIC, Greeting, Snapshots, clock_shift, parse_greeting, parse_header
+from edge.sources.waveform_gaps import clock_shift
+from edge.sources.waveform_snapshots import Snapshots, Stream
+from edge.sources.waveform_stream import HEADER, MAGIC, parse_greeting, parse_header
+from simulators.field.listener import Listener
 from simulators.field.vibration_stream import VibrationStream
 
-GREETING = Greeting(1000.0, ["de", "nde"], "int16", [0.5, 2.0], ["g", "m/s2"])
+GREETING = Stream(1000.0, ["de", "nde"], "int16", [0.5, 2.0], ["g", "m/s2"])
 POINTS = {"de": "pump-1/vibration/de", "nde": "pump-1/vibration/nde"}
 
 
@@ -116,6 +119,29 @@ def test_a_logger_that_starts_again_is_followed() -> None:
     assert (again.start_ns, again.dropped) == (0, 0)
 
 
+def test_after_a_day_of_silence_the_next_snapshot_is_whole_and_says_what_is_missing() -> None:
+    day = 86_400_000
+    snapshots = Snapshots(GREETING, {"de": "p/de"}, 0.1, 0.5)
+    feed(snapshots, 0, 150)
+    found = feed(snapshots, day, 700)
+    assert [waveform.dropped for waveform in found] == [day - 150, 0]
+    assert [waveform.start_ns for waveform in found] == [day * 1_000_000, (day + 500) * 1_000_000]
+    assert snapshots.lost_samples == day - 150
+
+
+async def test_half_a_block_and_then_nothing_is_a_logger_that_is_gone(tmp_path: Path) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        greeting = {"rate_hz": 4000, "channels": ["de"], "dtype": "int16", "scale": [0.001], "unit": ["g"]}
+        writer.write(msgspec.json.encode(greeting) + b"\n" + HEADER.pack(MAGIC, 0, time.time_ns(), 400) + b"\x01" * 401)
+        await writer.drain()
+
+    async with Listener(half) as device:
+        with pytest.raises(Retry, match="the logger closed the connection"):
+            async with running(source(tmp_path, tcp=device.address)) as items:
+                await anext(items)
+
+
 def test_only_one_snapshot_is_held_in_memory() -> None:
     with pytest.raises(ValueError, match="shorten it"):
         Snapshots(msgspec.structs.replace(GREETING, rate_hz=1e6), {"de": "p/de"}, 60.0, 60.0)
@@ -190,6 +216,28 @@ async def test_a_channel_that_is_not_there_is_misconfigured(tmp_path: Path) -> N
         with pytest.raises(Misconfigured, match="channel 'axial' is not in the stream; it has de"):
             async with running(source(tmp_path, tcp=logger.address, points={"axial": "pump-1/vibration/axial"})) as items:
                 await anext(items)
+
+
+async def test_four_channels_at_the_highest_rate_come_whole(tmp_path: Path) -> None:
+    """4 x 51.2 kHz: 410 kB/s, every sample where it belongs."""
+    state = {"at": 0}
+
+    def samples(size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        first, state["at"] = state["at"], state["at"] + size
+        ramp = (np.arange(first, first + size) % 30_000).astype(np.float32) * np.float32(0.001)
+        return np.stack([ramp, -ramp, ramp, -ramp], axis=1)
+
+    names = ("a", "b", "c", "d")
+    async with VibrationStream(samples, channels=names, rate_hz=51_200, scale=0.001) as logger:
+        under_test = source(tmp_path, tcp=logger.address, points={name: f"p/{name}" for name in names}, snapshot=0.5, every=0.5)
+        async with running(under_test) as items:
+            batches = [await anext(items) for _ in range(6)]
+    assert (under_test.lost_samples, {waveform.dropped for batch in batches for waveform in batch}) == (0, {0})
+    first = np.concatenate([batch[0].samples for batch in batches])
+    steps = np.diff(first)
+    assert (len(first), len(steps[steps < 0])) == (6 * 25_600, len(first) // 30_000)
+    assert np.allclose(steps[steps > 0], 0.001, atol=1e-5)
+    assert all((batch[0].samples == -batch[3].samples).all() for batch in batches)
 
 
 # --- files ---
@@ -271,10 +319,33 @@ async def test_a_file_that_does_not_fit_is_misconfigured(more: dict[str, Any], s
             await anext(items)
 
 
+async def test_a_recorder_that_lost_its_power_is_noticed(tmp_path: Path) -> None:
+    """The head promises a second, a quarter of it is missing."""
+    write_wav(tmp_path / "a.wav", np.arange(8000, dtype="<i2").tobytes(), 2, channels=2)
+    whole = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(whole[:-3999])
+    under_test = source(tmp_path, file="a.wav", points={"1": "p/de"}, snapshot=0.2, every=0.2)
+    async with running(under_test) as items:
+        found = [(await anext(items))[0] for _ in range(3)]
+    assert under_test.lost_samples == 1000
+    assert [len(waveform.samples) for waveform in found] == [800] * 3
+
+
+async def test_a_file_at_the_highest_rate_keeps_its_pace(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(1).normal(0, 1, (51_200 * 2, 4)).astype(np.float32))
+    points = {str(channel): f"p/{channel}" for channel in range(4)}
+    under_test = source(tmp_path, file="a.npy", rate_hz=51_200, points=points, snapshot=0.5, every=0.5, loop=True)
+    async with running(under_test) as items:
+        batches = [await anext(items) for _ in range(5)]
+    assert all(len(waveform.samples) == 25_600 for batch in batches for waveform in batch)
+    elapsed = (batches[-1][0].start_ns - batches[0][0].start_ns) / 0.5e9
+    assert elapsed == 4 + under_test.missed_snapshots
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"file": "a.wav"}, "one of the two"),
+        ({"file": "a.wav"}, "one of the three"),
         ({"tcp": None}, "either tcp: host:port or file: PATH"),
         ({"tcp": "127.0.0.1"}, "the port is missing"),
         ({"loop": True}, "loop: only for a file"),
