@@ -148,7 +148,7 @@ def stamps(rate: float, count: int, *, jitter: float = 0.0, batch: int = 1, seed
 
 
 @pytest.mark.parametrize("rate", [1000.0, 3200.0, 12_800.0, 51_200.0])
-@pytest.mark.parametrize("off", [0.97, 1.0, 1.03])
+@pytest.mark.parametrize("off", [0.92, 0.97, 1.0, 1.03, 1.08])
 def test_neither_jitter_nor_an_oscillator_that_is_off_is_a_loss(rate: float, off: float) -> None:
     assert found(rate, stamps(rate * off, round(rate * 5), jitter=30e-6)) == (0, [])
 
