@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 
 TCP_PORT = 502  # as registered
+_NEVER = 1 << 30  # answers in a row that may fail to come until pymodbus closes: set before it connects, or the first connection has three
+_BABBLE = 1024  # bytes without an answer in them after which all of them are thrown away; an answer has 255
 
 
 def modbus_client(tcp: HostPort | None, rtu: SerialLine | None, *, timeout: float, folder: Path) -> "Client":
@@ -27,7 +29,9 @@ def modbus_client(tcp: HostPort | None, rtu: SerialLine | None, *, timeout: floa
         raise Misconfigured("pymodbus is not installed: pip install 'muki[edge]', and start the node again") from None
 
     if rtu is not None:
-        return AsyncModbusSerialClient(
+        from edge.modbus_rtu import AnswerFramer
+
+        client: Client = AsyncModbusSerialClient(
             str(folder / rtu.port),
             baudrate=rtu.baudrate,
             bytesize=rtu.bytesize,
@@ -37,5 +41,11 @@ def modbus_client(tcp: HostPort | None, rtu: SerialLine | None, *, timeout: floa
             retries=0,
             reconnect_delay=0,
         )
+        client.ctx.framer = AnswerFramer(client.ctx.framer.decoder)
+        client.ctx.max_buffer_size = _BABBLE
+        client.set_max_no_responses(_NEVER)
+        return client
     assert tcp is not None  # noqa: S101 - the settings of source and output demand one of the two
-    return AsyncModbusTcpClient(tcp.host, port=tcp.port or TCP_PORT, timeout=timeout, retries=0, reconnect_delay=0)
+    client = AsyncModbusTcpClient(tcp.host, port=tcp.port or TCP_PORT, timeout=timeout, retries=0, reconnect_delay=0)
+    client.set_max_no_responses(_NEVER)
+    return client

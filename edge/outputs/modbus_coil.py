@@ -94,7 +94,6 @@ class Connection:
         if not connected:
             hint = "is it on, and is the port right?" if self.settings.tcp else "does it exist, and may this user open it?"
             raise Retry(f"{self.settings.where}: cannot be opened; {hint}")
-        client.set_max_no_responses(1 << 30)  # a unit that is silent does not end the connection of the others
         await asyncio.sleep(0)  # a serial transport attaches itself to the loop one step later
         return client
 

@@ -16,7 +16,7 @@ from edge.items import Item
 from edge.modbus_client import modbus_client
 from edge.sources import SourceContext, SourceSettings
 from edge.sources.cadence import next_slot
-from edge.sources.modbus_map import Block, decode_bits, decode_registers, plan, split, unread
+from edge.sources.modbus_map import Block, decode_bits, decode_registers, plan, probe, split, unread
 from edge.sources.modbus_settings import ModbusSettings
 
 if TYPE_CHECKING:
@@ -37,13 +37,17 @@ _SERIAL_NAMES = ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA*", "ttyS[0-3]")
 
 
 class UnitState:
-    """What is known of one unit: its requests, and when it is asked next. Pure; the monotonic clock is passed in."""
+    """What is known of one unit: its requests, and when it is asked next. Pure; the monotonic clock is passed in, in seconds.
 
-    def __init__(self, number: int, blocks: Sequence[Block]) -> None:
+    ``in_step``: no answer to an earlier request can still come. Else a `probe` goes first.
+    """
+
+    def __init__(self, number: int, blocks: Sequence[Block], *, in_step: bool = True) -> None:
         self.number = number
         self.blocks = tuple(blocks)
         self.failures = 0
         self.due = 0.0
+        self.in_step = in_step
 
     def answered(self) -> None:
         self.failures, self.due = 0, 0.0
@@ -53,6 +57,19 @@ class UnitState:
         pause = max(every, min(every * 2.0 ** min(self.failures, 32), backoff_max))
         self.due = now + pause - every / 2  # half a period early: the schedule decides, not the time that the answer took
         self.failures += 1
+        self.in_step = False
+
+
+def turn(units: Sequence[UnitState], now: float) -> list[UnitState]:
+    """The units that are asked in a poll at ``now``, in order: those that answer, and then one of the silent ones, the longest due.
+
+    So a section that is switched off costs each poll one timeout at most, and only after everybody else has had its turn. Where nobody
+    answers there is nobody to be delayed, and all that are due are asked.
+    """
+    due = [unit for unit in units if unit.due <= now]
+    silent = sorted((unit for unit in due if unit.failures), key=lambda unit: unit.due)
+    answering = any(not unit.failures for unit in units)
+    return [unit for unit in due if not unit.failures] + silent[: 1 if answering else None]
 
 
 class Answer(NamedTuple):
@@ -103,14 +120,14 @@ class ModbusSource:
         when the connection is lost, after one batch of ``bad:no_connection``.
         """
         settings = self._settings
-        units = [UnitState(number, plan(points, settings.max_gap)) for number, points in sorted(settings.units.items())]
+        # What was asked before a serial line was opened anew may be answered now.
+        in_step = settings.rtu is None
+        units = [UnitState(number, plan(points, settings.max_gap), in_step=in_step) for number, points in sorted(settings.units.items())]
         async with self._open() as client:
             start, slot = time.monotonic(), 0
             silence: list[list[Reading]] | None = []  # held back until a unit answers: a bus on which nobody does has not started
             while True:
-                now = time.monotonic()
-                # Units that answer go first: within a poll a dead one then delays nobody.
-                for unit in sorted((unit for unit in units if unit.due <= now), key=lambda unit: unit.failures):
+                for unit in turn(units, time.monotonic()):
                     readings = await self._poll(client, unit)
                     if not client.connected:
                         if silence is None:
@@ -144,7 +161,8 @@ class ModbusSource:
         settings = self._settings
         readings: list[Reading] = []
         blocks: list[Block] = []
-        for index, block in enumerate(unit.blocks):
+        asked = [] if unit.in_step else [probe(unit.blocks)]
+        for block in (*asked, *unit.blocks):
             response = await self._ask(client, unit.number, block)
             time_ns = _now_ns()
             answer = interpret(block, response, time_ns)
@@ -152,10 +170,16 @@ class ModbusSource:
                 if not unit.failures:
                     log.warning("%s: unit %d does not answer (%s)", settings.name, unit.number, answer.dead.reason)
                 unit.silent(time.monotonic(), settings.every, settings.backoff_max)
-                unit.blocks = (*blocks, *unit.blocks[index:])
-                for unasked in unit.blocks[len(blocks) :]:
+                rest = unit.blocks[unit.blocks.index(block) :] if block.cells else unit.blocks
+                unit.blocks = (*blocks, *rest)
+                for unasked in rest:
                     readings += unread(unasked, time_ns, answer.dead)
                 return readings
+            unit.in_step = True
+            if not block.cells:
+                if response is not None and response.isError():
+                    await asyncio.sleep(settings.timeout)  # exceptions are all alike: others that are still to come must not be read as answers
+                continue
             readings += answer.readings
             # One address that does not exist spoils the whole request: halving finds it, and leaves the others few requests.
             blocks += split(block) if answer.refused else (block,)
@@ -194,7 +218,6 @@ class ModbusSource:
         try:
             if not await client.connect():
                 raise Retry(await self._why(begun))
-            client.set_max_no_responses(1 << 30)  # when to give the connection up is decided in items()
             await asyncio.sleep(0)  # a serial transport attaches itself to the loop one step later
             yield client
         finally:

@@ -80,6 +80,20 @@ def split(block: Block) -> tuple[Block, ...]:
     return tuple(halves)
 
 
+def probe(blocks: Sequence[Block]) -> Block:
+    """A read of no use but to see whether a unit is there; its answer has a length that no answer to ``blocks`` has.
+
+    A serial answer does not tell which request it belongs to: one that comes too late would be taken for that of the next request with the
+    same function and length, and from then on each point would show its neighbour's value. A unit answers in order, so once a probe has
+    been answered everything before it has come. The registers need not exist: an exception is an answer, too.
+    """
+    first = next((block for block in blocks if block.table in ("holding", "input")), blocks[0])
+    step = 8 if first.table in ("coil", "discrete") else 1  # bits travel in bytes
+    taken = {-(-block.size // step) for block in blocks if block.table == first.table}
+    size = next(size for size in range(1, MAX_REGISTERS + 1) if size not in taken) * step
+    return Block(first.table, min(first.address, 65536 - size), size, ())
+
+
 def decode_registers(block: Block, registers: Sequence[int], time_ns: int) -> list[Reading]:
     """The readings of a holding or input block; ``registers`` has ``block.size`` numbers of 16 bits.
 

@@ -77,7 +77,8 @@ class SentenceDecoder:
         body, _, digits = text.rpartition("*")
         if not re.fullmatch("[0-9A-Fa-f]{2}", digits) or pynmea2.NMEASentence.checksum(body) != int(digits, 16):
             return None
-        reader = self._readers.get(body[2:5]) if body[5:6] == "," else None
+        # P begins a maker's own sentence, whose name may look like one of these: Garmin's PGRMC is no RMC.
+        reader = self._readers.get(body[2:5]) if body[5:6] == "," and not body.startswith("P") else None
         if reader is None:
             return []
         try:

@@ -17,6 +17,7 @@ from simulators.field.modbus_pdu import FaultKind, Unit, exception_response
 
 GATEWAY_TARGET_SILENT = 0x0B  # application protocol V1.1b3, section 7
 SILENCE = 0.02  # seconds; stands for the 3.5 characters that end a frame, which a pseudo-terminal cannot time
+WORK = 0.01  # seconds from one answer of a unit to its next, where several wait
 GARBAGE = bytes.fromhex("deadbeef00ff55aa1337")
 _FIXED = frozenset({1, 2, 3, 4, 5, 6})  # functions whose request has 8 bytes
 _WRITES = frozenset({5, 6, 15, 16})
@@ -88,14 +89,17 @@ class RtuBus:
     """Units on one serial line: a pseudo-terminal whose stable name is the link ``link``.
 
     A unit that is not there stays silent; unit 0 is a broadcast, executed by all and answered by none. A slow unit answers late, whoever
-    is talking by then, as on a real two-wire bus.
+    is talking by then, as on a real two-wire bus. ``carry`` makes of a request and its answer, both whole frames, what the master hears:
+    an adapter that echoes, a driver that clicks when it switches on, another answer than the right one.
     """
 
-    def __init__(self, units: Mapping[int, Unit], *, link: Path) -> None:
+    def __init__(self, units: Mapping[int, Unit], *, link: Path, carry: Callable[[bytes, bytes], bytes] | None = None) -> None:
         self.units = units
         self.link = link
+        self.carry = carry
         self.bad_frames = 0
         self._buffer = bytearray()
+        self._free: dict[int, float] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._silence: asyncio.TimerHandle | None = None
         self._master = self._slave = -1
@@ -155,16 +159,21 @@ class RtuBus:
         delay, answer = _answer(
             unit, request, lambda pdu: with_crc(bytes([address]) + pdu), lambda whole: whole[:-1] + bytes([whole[-1] ^ 0xFF])
         )
-        if not delay:
+        if self.carry is not None:
+            answer = self.carry(frame, answer)
+        loop = asyncio.get_running_loop()
+        # A unit answers in order: what came while it was slow waits, and follows.
+        at = max(loop.time() + delay, self._free.get(address, 0.0))
+        if at <= loop.time():
             self._send(answer)
             return
-        loop = asyncio.get_running_loop()
+        self._free[address] = at + WORK
 
         def late() -> None:
             self._timers.discard(timer)
             self._send(answer)
 
-        timer = loop.call_later(delay, late)
+        timer = loop.call_at(at, late)
         self._timers.add(timer)
 
     def _send(self, answer: bytes) -> None:
