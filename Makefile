@@ -29,6 +29,7 @@ pytest:
 benchmarks:
 	$(PY) -m benchmarks.edge_cost
 	$(PY) -m benchmarks.latency
+	$(PY) -m benchmarks.modbus_bus
 	$(PY) -m benchmarks.store_write
 
 clean:

@@ -8,6 +8,7 @@ timeout, without repetitions. Limit: with one unit dead each of the others keeps
 """
 
 import asyncio
+import itertools
 import statistics
 import tempfile
 import time
@@ -45,7 +46,7 @@ class Polls:
     def row(self, bus: str, who: str, dead: int, slots: int) -> dict[str, Any]:
         alive = [times for number, times in self.at.items() if number > dead]
         kept = [len(times) / slots for times in alive]
-        gaps = [later - earlier for times in alive for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for times in alive for earlier, later in itertools.pairwise(times)]
         return {
             "bus": bus,
             "who": who,
@@ -56,10 +57,10 @@ class Polls:
         }
 
 
-async def _ours(where: dict[str, Any], every: float, timeout: float, seconds: float) -> Polls:
+async def _ours(where: dict[str, Any], every: float, patience: float, seconds: float) -> Polls:
     units = {n: {f"unit-{n}/x": {"table": "holding", "register": 0, "type": "uint16", "unit": "1"}} for n in range(1, UNITS + 1)}
     settings = ModbusSettings.model_validate(
-        {"name": "bus", "type": "modbus", "units": units, "every": every, "timeout": timeout, "backoff_max": 60, **where}
+        {"name": "bus", "type": "modbus", "units": units, "every": every, "timeout": patience, "backoff_max": 60, **where}
     )
     polls = Polls()
     with suppress(TimeoutError):
@@ -70,12 +71,12 @@ async def _ours(where: dict[str, Any], every: float, timeout: float, seconds: fl
     return polls
 
 
-async def _naive(where: dict[str, Any], every: float, timeout: float, seconds: float) -> Polls:
+async def _naive(where: dict[str, Any], every: float, patience: float, seconds: float) -> Polls:
     if "rtu" in where:
-        client: Any = AsyncModbusSerialClient(where["rtu"]["port"], baudrate=where["rtu"]["baudrate"], timeout=timeout, retries=0)
+        client: Any = AsyncModbusSerialClient(where["rtu"]["port"], baudrate=where["rtu"]["baudrate"], timeout=patience, retries=0)
     else:
         host, _, port = where["tcp"].partition(":")
-        client = AsyncModbusTcpClient(host, port=int(port), timeout=timeout, retries=0)
+        client = AsyncModbusTcpClient(host, port=int(port), timeout=patience, retries=0)
     await client.connect()
     client.set_max_no_responses(1 << 30)
     polls = Polls()
@@ -105,7 +106,7 @@ async def _bus(stack: AsyncExitStack, kind: str, link: Path, dead: int) -> dict[
     return {"tcp": (await stack.enter_async_context(TcpSlave(units))).address}
 
 
-async def _run(every: float, timeout: float, seconds: float) -> list[dict[str, Any]]:
+async def _run(every: float, patience: float, seconds: float) -> list[dict[str, Any]]:
     rows = []
     slots = max(1, round(seconds / every))
     for kind in ("rtu", "tcp"):
@@ -114,7 +115,7 @@ async def _run(every: float, timeout: float, seconds: float) -> list[dict[str, A
                 async with AsyncExitStack() as stack:
                     places = [await _bus(stack, kind, Path(folder) / who, dead) for who in ("muki", "loop")]
                     ours, naive = await asyncio.gather(
-                        _ours(places[0], every, timeout, seconds), _naive(places[1], every, timeout, seconds)
+                        _ours(places[0], every, patience, seconds), _naive(places[1], every, patience, seconds)
                     )
             rows += [ours.row(kind, "muki", dead, slots), naive.row(kind, "loop", dead, slots)]
     return rows

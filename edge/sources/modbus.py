@@ -178,7 +178,9 @@ class ModbusSource:
             unit.in_step = True
             if not block.cells:
                 if response is not None and response.isError():
-                    await asyncio.sleep(settings.timeout)  # exceptions are all alike: others that are still to come must not be read as answers
+                    await asyncio.sleep(
+                        settings.timeout
+                    )  # exceptions are all alike: others that are still to come must not be read as answers
                 continue
             readings += answer.readings
             # One address that does not exist spoils the whole request: halving finds it, and leaves the others few requests.

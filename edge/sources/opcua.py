@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 NO_CONNECTION = bad("no_connection")
 NO_VALUE = bad("no_value")
 NOT_A_NUMBER = bad("not_a_number")
-ALIVE = 10.0  # s after which a server with nothing new says at least that it is there
+ALIVE = 3.0  # s after which a server with nothing new says at least that it is there; half as long again, and asyncua subscribes anew
+LIFETIME = 60.0  # s without a word from us after which the server may give the subscription up
 WAITING = 20_000  # values that may wait to be read; the oldest go first
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,7 +122,7 @@ async def _subscription(client: "Client", settings: OpcUaSettings) -> "Subscript
     keepalive = max(1, math.ceil(ALIVE / every))
     wanted = ua.CreateSubscriptionParameters(
         RequestedPublishingInterval=every * 1000,
-        RequestedLifetimeCount=6 * keepalive,
+        RequestedLifetimeCount=max(3 * keepalive, math.ceil(LIFETIME / every)),  # Part 4, 5.14.2: three times at least
         RequestedMaxKeepAliveCount=keepalive,
         MaxNotificationsPerPublish=0,
         PublishingEnabled=True,

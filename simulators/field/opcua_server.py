@@ -156,6 +156,12 @@ class OpcUaServer:
             await session.close_session(True)
         await asyncio.sleep(0)
 
+    async def forget_subscriptions(self) -> None:
+        """Every subscription is gone and nobody is told; sessions and connections stay: a server that ran out of memory, or a careless one."""
+        subscriptions = self._running().iserver.subscription_service.subscriptions
+        for number in list(subscriptions):
+            await subscriptions.pop(number).stop()
+
     def _running(self) -> Server:
         if self._server is None:
             raise RuntimeError("the server is not running: use it inside `async with`")

@@ -3,6 +3,7 @@ dead, on a serial line and behind a gateway."""
 
 import asyncio
 import contextlib
+import itertools
 import struct
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from contract.values import Reading
 from edge.modbus_rtu import AnswerFramer
 from edge.sources import SourceContext
 from edge.sources.modbus import ModbusSource, UnitState, turn
-from edge.sources.modbus_map import plan, probe
+from edge.sources.modbus_map import decode_registers, plan, probe
 from edge.sources.modbus_settings import ModbusPoint, ModbusSettings
 from simulators.field.modbus_pdu import FaultKind, Unit
 from simulators.field.modbus_slave import RtuBus, TcpSlave, with_crc
@@ -32,7 +33,9 @@ def register(address: int, type_: str = "uint16") -> dict[str, Any]:
 
 
 def bus(units: dict[int, dict[str, Any]], **more: Any) -> ModbusSource:
-    return ModbusSource(ModbusSettings.model_validate({"name": "bus", "type": "modbus", "units": units, **more}), SourceContext("n", Path()))
+    return ModbusSource(
+        ModbusSettings.model_validate({"name": "bus", "type": "modbus", "units": units, **more}), SourceContext("n", Path())
+    )
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +56,19 @@ BAD_CRC = bytes([1, 3, 4]) + b"\x44\x44\x44\x44\x00\x00"
 
 @pytest.mark.parametrize(
     "before",
-    [b"\x00", b"\xff", b"\x00\x01", b"\x01\x03", b"\x01\x03\x04", b"\x01", b"\xde\xad\xbe\xef" * 20, OTHER, WRONG_FUNCTION, WRONG_LENGTH, BAD_CRC],
+    [
+        b"\x00",
+        b"\xff",
+        b"\x00\x01",
+        b"\x01\x03",
+        b"\x01\x03\x04",
+        b"\x01",
+        b"\xde\xad\xbe\xef" * 20,
+        OTHER,
+        WRONG_FUNCTION,
+        WRONG_LENGTH,
+        BAD_CRC,
+    ],
 )
 @pytest.mark.parametrize("echo", [False, True])
 async def test_the_answer_is_found_behind_noise_echoes_and_answers_to_others(before: bytes, echo: bool, tmp_path: Path) -> None:
@@ -139,10 +154,10 @@ async def test_an_answer_that_comes_too_late_never_becomes_another_points_value(
     st.integers(0, 60),
 )
 def test_no_answer_is_as_long_as_that_to_the_probe(places: list[tuple[int, str]], gap: int) -> None:
-    points = {
-        f"a/p{i}": ModbusPoint.model_validate({"table": table, "register": at} | ({} if table in ("coil", "discrete") else {"type": "uint16", "unit": "1"}))
-        for i, (at, table) in enumerate(places)
-    }  # fmt: skip
+    points = {}
+    for i, (at, table) in enumerate(places):
+        more = {} if table in ("coil", "discrete") else {"type": "uint16", "unit": "1"}
+        points[f"a/p{i}"] = ModbusPoint.model_validate({"table": table, "register": at, **more})
     blocks = plan(points, gap)
     asked = probe(blocks)
     bits = asked.table in ("coil", "discrete")
@@ -165,6 +180,20 @@ def test_of_the_silent_units_one_is_asked_and_after_the_others() -> None:
     assert [unit.number for unit in turn(units, 10.0)] == [1, 5, 3]
     assert [unit.number for unit in turn(units, 0.2)] == [1, 5]
     assert [unit.number for unit in turn(units[1:4], 12.0)] == [3, 4, 2]  # nobody answers: nobody is delayed
+
+
+def test_a_day_of_silence_costs_one_attempt_in_a_minute() -> None:
+    """And the pause does not grow out of any number, though the attempts of a month do."""
+    unit = UnitState(1, ())
+    now, attempts = 0.0, 0
+    while now < 30 * 86_400:
+        now = max(now, unit.due)
+        unit.silent(now, every=1.0, backoff_max=60.0)
+        attempts += 1
+    assert 43_200 <= attempts < 43_200 * 1.02 + 10
+    assert unit.due - now < 61
+    unit.answered()
+    assert turn([unit], now) == [unit]
 
 
 def twenty() -> dict[int, Unit]:
@@ -200,12 +229,12 @@ async def test_one_dead_of_twenty_leaves_the_others_their_rate(kind: str, tmp_pa
             else:
                 where = {"tcp": (await stack.enter_async_context(TcpSlave(units))).address}
             sources.append(bus(points, every=0.3, timeout=0.12, backoff_max=5.0, **where))
-        before, after = await asyncio.gather(*(_counted(source, 7.0) for source in sources))
+        before, after = await asyncio.gather(*(_counted(source, 5.0) for source in sources))
     assert len(before) == 20
     assert after["unit-7/x"] == 0
     assert len(after) == 19
     assert min(after.values()) >= 0.9 * min(before.values()), f"{min(after.values())} polls beside {min(before.values())}"
-    assert min(before.values()) >= 8  # of 23, or the machine says nothing
+    assert min(before.values()) >= 6  # of 16, or the machine says nothing
 
 
 async def test_a_section_switched_off_costs_the_others_little_and_comes_back(tmp_path: Path) -> None:
@@ -226,7 +255,7 @@ async def test_a_section_switched_off_costs_the_others_little_and_comes_back(tmp
                 off = True
                 for number in gone:
                     units[number].inject(FaultKind.DEAD)
-            if now > 6.0 and not back:
+            if now > 4.5 and not back:
                 back = True
                 for unit in units.values():
                     unit.heal()
@@ -234,9 +263,54 @@ async def test_a_section_switched_off_costs_the_others_little_and_comes_back(tmp
                 good.update(reading.point for reading in batch if reading.quality.good)
                 if len(good) == 20:
                     break
-    gaps = sorted((b - a) / 1e9 for a, b in zip(times, times[1:], strict=False))
-    assert len(gaps) >= 8
+    gaps = sorted((b - a) / 1e9 for a, b in itertools.pairwise(times))
+    assert len(gaps) >= 5
     # The first poll pays ten timeouts, once. After that one at most is paid in a poll, which the period has room for.
     assert gaps[len(gaps) * 3 // 4] < 0.5, gaps
 
 
+async def test_the_first_units_of_a_gateway_may_all_be_dead() -> None:
+    """pymodbus closes a connection on which the first requests stay without an answer; the others behind it would never be reached."""
+    units = twenty()
+    for number in range(1, 7):
+        units[number].inject(FaultKind.DEAD)
+    points = {number: {f"unit-{number}/x": register(0)} for number in range(1, 9)}
+    async with TcpSlave(units) as slave, running(bus(points, tcp=slave.address, timeout=0.05, every=0.1)) as items:
+        seen: dict[str, str] = {}
+        async for batch in items:
+            seen |= {reading.point: str(reading.quality) for reading in batch}
+            if len(seen) == 8:
+                break
+    assert seen == {f"unit-{n}/x": "bad:no_response" if n < 7 else "good" for n in range(1, 9)}
+
+
+ORDERS = [("big", "big"), ("big", "little"), ("little", "big"), ("little", "little")]
+
+
+@examples(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([("int64", "q"), ("uint64", "Q"), ("float64", "d"), ("int32", "i"), ("uint32", "I"), ("float32", "f"), ("int16", "h")]),
+    st.sampled_from(ORDERS),
+    st.data(),
+)
+def test_every_type_in_every_order_comes_back(kind: tuple[str, str], order: tuple[str, str], data: st.DataObject) -> None:
+    """The number is laid out as its name says, and register by register shuffled as a device of that order does."""
+    name, code = kind
+    size = struct.calcsize(code)
+    if code in "fd":
+        number: float = data.draw(st.floats(allow_nan=False, allow_infinity=False, width=32 if code == "f" else 64))
+    else:
+        signed = code.islower()
+        bits = 8 * size - signed
+        number = data.draw(st.integers(-(1 << bits) if signed else 0, (1 << bits) - 1))
+    plain = struct.pack(">" + code, number)
+    words = [plain[at : at + 2] for at in range(0, size, 2)]
+    bytes_, order_of_words = order
+    if order_of_words == "little":
+        words.reverse()
+    if bytes_ == "little":
+        words = [word[::-1] for word in words]
+    point = ModbusPoint.model_validate({**register(3, name), "byte_order": bytes_, "word_order": order_of_words})
+    (block,) = plan({"a/b": point}, 0)
+    (reading,) = decode_registers(block, [int.from_bytes(word, "big") for word in words], 0)
+    assert reading.value == float(number)

@@ -179,10 +179,31 @@ def test_what_is_not_sound_is_not_believed(line: bytes) -> None:
     assert decoder().decode(line, NOON_NS) is None
 
 
+def test_a_makers_own_sentence_is_none_of_these_whatever_its_name_looks_like() -> None:
+    for body in ("PGRMC,A,218.8,100,6378137.000,298.257223563,0.0,0.0,0.0,A,3,1,1,4,30", "PUBX,00,081350.00", "PMTK001,314,3", "PGGGA,1"):
+        assert decoder().decode(sentence(body).strip(), NOON_NS) == []
+
+
+def test_talkers_may_be_mixed() -> None:
+    place = "4807.038,N,01131.000,E"
+    for talker in ("GP", "GL", "GA", "GB", "BD", "GQ", "GN", "IN"):
+        readings = decoder().decode(sentence(f"{talker}GGA,123519,{place},1,08,0.9,545.4,M,46.9,M,,").strip(), NOON_NS)
+        assert readings is not None
+        assert {reading.point: reading.value for reading in readings}[f"{readings[0].point.rpartition('/')[0]}/altitude"] == 545.4
+
+
+TALKERS = st.sampled_from(["GP", "GN", "PG", "P1", "CC", "  "])
+
+
 @examples(deadline=None, max_examples=200)
-@given(st.binary(max_size=40), st.sampled_from(["GGA", "GNS", "RMC", "VTG", "ZDA", "GSV"]), st.text("0123456789.,-ANSEWVM", max_size=60))
-def test_any_sentence_with_a_right_checksum_ends_in_readings_or_nothing(garbage: bytes, kind: str, fields: str) -> None:
-    line = garbage + sentence(f"GP{kind},{fields}").strip()
+@given(
+    st.binary(max_size=40),
+    TALKERS,
+    st.sampled_from(["GGA", "GNS", "RMC", "VTG", "ZDA", "GSV", "GPQ"]),
+    st.text("0123456789.,-ANSEWVMQ", max_size=60),
+)
+def test_any_sentence_with_a_right_checksum_ends_in_readings_or_nothing(garbage: bytes, talker: str, kind: str, fields: str) -> None:
+    line = garbage + sentence(f"{talker}{kind},{fields}").strip()
     for reading in decoder().decode(line, NOON_NS) or []:
         assert reading.value is None or math.isfinite(reading.value)
         assert (reading.value is None) == str(reading.quality).startswith("bad")

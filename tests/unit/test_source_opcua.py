@@ -327,6 +327,19 @@ async def test_a_server_that_hangs_is_noticed_though_the_connection_stays() -> N
                 await anext(items)
 
 
+async def test_a_subscription_that_the_server_forgot_is_renewed() -> None:
+    """Session and connection stand and nobody is told: without a new subscription the points would keep their last value for ever."""
+    async with OpcUaServer() as server:
+        node = await server.add("Crusher/Current", 1.5)
+        async with running(source(server, {"crusher-1/current": {"node": node, "unit": "A"}})) as items:
+            assert [reading.value for reading in await upto(items, 1)] == [1.5]
+            await server.forget_subscriptions()
+            await server.write(node, 2.5)
+            begun = time.monotonic()
+            assert [reading.value for reading in await upto(items, 1)] == [2.5]
+            assert time.monotonic() - begun < 12  # 4.5 s on a quiet machine
+
+
 async def test_a_user_needs_the_right_password(tmp_path: Path) -> None:
     async with OpcUaServer(users={"muki": "right"}) as server:
         node = await server.add("Crusher/Current", 1.5)

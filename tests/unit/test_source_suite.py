@@ -27,8 +27,8 @@ from edge.items import Frame, Item, Waveform
 from edge.sources import REGISTRY, Source, SourceContext
 from simulators.field.camera_feed import CameraFeed
 from simulators.field.camera_scene import render_clip
-from simulators.field.can_bus import AMB, TruckBus
-from simulators.field.gnss_receiver import Receiver, Track
+from simulators.field.can_bus import AMB, TruckBus, frame
+from simulators.field.gnss_receiver import Gpsd, Receiver, Track
 from simulators.field.iio_device import IioDevice
 from simulators.field.listener import Listener
 from simulators.field.modbus_pdu import Unit, float32
@@ -36,6 +36,7 @@ from simulators.field.modbus_slave import RtuBus, TcpSlave
 from simulators.field.opcua_server import OpcUaServer
 from simulators.field.serial_device import SerialDevice, xor_line
 from simulators.field.vibration_stream import VibrationStream
+from tests.rig.cable import Cable, Trouble, spoil
 from tests.rig.servers import Mosquitto
 
 PATIENCE = 15.0  # seconds; a test that waits longer has failed
@@ -79,8 +80,8 @@ def camera(folder: Path, url: str, **more: Any) -> Source:
     return build(folder, type="camera", camera="gallery", url=url, fps=20, timeout=1.0, **more)
 
 
-def mqtt_in(folder: Path, port: int, timeout: float = 2.0) -> Source:
-    point = {"topic": "plant/+/flow", "unit": "m3/h", "stale_after": 60}
+def mqtt_in(folder: Path, port: int, timeout: float = 2.0, stale_after: float = 60) -> Source:
+    point = {"topic": "plant/+/flow", "unit": "m3/h", "stale_after": stale_after}
     return build(folder, type="mqtt-in", host="127.0.0.1", port=port, timeout=timeout, points={"pump-1/flow": point})
 
 
@@ -506,6 +507,133 @@ async def test_garbage_ends_in_retry_or_bad_quality(kind: str, garbage: bytes, t
         source = _at(kind, tmp_path, device.address)
         with pytest.raises(Retry):
             await _read_nothing_good(source)
+
+
+Spoil = Callable[[Trouble | None], None]
+
+
+async def device_of(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -> str:
+    """Starts a device that speaks TCP; its address."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            writer.write(xor_line("FLOW,123.5"))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.05)
+
+    if kind == "mqtt-in":
+        broker = stack.enter_context(Mosquitto(folder / "broker"))
+        await stack.enter_async_context(sensor_on_a_broker(broker.port))
+        return f"127.0.0.1:{broker.port}"
+    if kind == "opcua":
+        server = await stack.enter_async_context(OpcUaServer())
+        node = await server.add("Pump/Flow", 123.5)
+        await stack.enter_async_context(repeated(lambda: server.write(node, 123.5)))
+        return server.url.removeprefix("opc.tcp://")
+    devices: dict[str, Callable[[], Listener]] = {
+        "modbus-tcp": lambda: TcpSlave(one_unit()),
+        "waveform-tcp": lambda: VibrationStream(noise, rate_hz=4000),
+        "camera-http": lambda: CameraFeed(fps=15),
+        "nmea-gpsd": lambda: Gpsd(Receiver(Track(altitude=123.5)), every=0.05),
+        "serial-line-tcp": lambda: Listener(speak),
+    }
+    return (await stack.enter_async_context(devices[kind]())).address
+
+
+async def behind_a_cable(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -> tuple[Source, Spoil]:
+    """A source on a device that speaks TCP, and what spoils the connection between them."""
+    cable = await stack.enter_async_context(Cable(await device_of(kind, folder, stack)))
+    match kind:
+        case "mqtt-in":
+            source = mqtt_in(folder, cable.port, stale_after=0.6)
+        case "opcua":
+            source = opcua(folder, f"opc.tcp://{cable.address}", timeout=1.0)
+        case "nmea-gpsd":
+            source = nmea(folder, stale_after=0.6, gpsd=cable.address)
+        case "serial-line-tcp":
+            source = serial_line(folder, stale_after=0.6, tcp=cable.address)
+        case _:
+            source = _at(kind, folder, cable.address)
+    return source, functools.partial(setattr, cable, "trouble")
+
+
+async def on_a_wire(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -> tuple[Source, Spoil]:
+    """A source on a serial line or a CAN bus, which has no connection to lose: what is said there is spoilt."""
+    dice = random.Random(1)
+    now: list[Trouble | None] = [None]
+
+    def heard(said: bytes) -> bytes:
+        return said if now[0] is None else spoil(said, now[0], dice)
+
+    def set_trouble(trouble: Trouble | None) -> None:
+        now[0] = trouble
+
+    link = folder / "by-id"
+    if kind == "modbus-rtu":
+        await stack.enter_async_context(RtuBus(one_unit(), link=link, carry=lambda request, answer: heard(answer)))
+        return modbus(folder, rtu={"port": str(link), "baudrate": 115200}), set_trouble
+    if kind == "can":
+        truck = await stack.enter_async_context(TruckBus(interface="virtual", channel=folder.name, periods={AMB: 0.05}))
+        truck.truck.barometer = 123.5
+
+        def set_truck(trouble: Trouble | None) -> None:
+            truck.silent = trouble is not None
+            if trouble == "half":
+                truck.send(frame(AMB, b""))
+            for _ in range(50) if trouble == "garbage" else ():
+                truck.send(frame(dice.getrandbits(29), dice.randbytes(dice.randrange(9))))
+
+        return can_bus(folder, interface="virtual", channel=folder.name), set_truck
+    say = Receiver(Track(altitude=123.5)).say if kind == "nmea" else lambda: xor_line("FLOW,123.5")
+    await stack.enter_async_context(SerialDevice(link, lambda: heard(say())))
+    return (nmea if kind == "nmea" else serial_line)(folder, stale_after=0.6, serial={"port": "by-id"}), set_trouble
+
+
+WIRES = ["modbus-rtu", "serial-line", "nmea", "can"]
+CABLES = ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-gpsd"]
+
+
+@pytest.mark.parametrize("trouble", ["silence", "half", "garbage"])
+@pytest.mark.parametrize("kind", WIRES + CABLES)
+async def test_spoilt_in_the_middle_it_says_so_invents_nothing_and_comes_back(kind: str, trouble: Trouble, tmp_path: Path) -> None:
+    """The device is there, the connection stands, and nothing, half an answer or garbage comes: from then on no value, but word of it, once or
+    at each attempt; and when all is well again, values, after as many new starts as the agent makes anyway."""
+    async with contextlib.AsyncExitStack() as stack:
+        source, set_trouble = await (on_a_wire if kind in WIRES else behind_a_cable)(kind, tmp_path, stack)
+        seen, told, after = 0, False, 0
+        with contextlib.suppress(Retry, TimeoutError):
+            async with asyncio.timeout(PATIENCE) as limit, reading(source) as items:
+                async for batch in items:
+                    seen += any(is_good(item) for item in batch)
+                    _invents_nothing(batch)
+                    if seen == 2 and not told:
+                        set_trouble(trouble)
+                        seen = 3
+                    bad_now = any(isinstance(item, Reading) and item.quality.level is Level.BAD for item in batch)
+                    if told:
+                        after += 1
+                        assert not any(is_good(item) for item in batch), "a value of before came again as fresh"
+                    elif bad_now and seen >= 3:
+                        told = True
+                        limit.reschedule(asyncio.get_running_loop().time() + 0.5)  # how it goes on, if it does
+        assert seen >= 3
+        assert told or not limit.expired(), "it neither said a word nor ended"
+        assert after <= 25  # Modbus says it at each attempt; nobody else more than once
+        set_trouble(None)
+        assert await _back(source)
+
+
+def _invents_nothing(batch: Sequence[Item]) -> None:
+    """A good reading has the value that the device has."""
+    assert all(is_good(item) for item in batch if isinstance(item, Reading) and item.quality.good)
+
+
+async def _back(source: Source) -> bool:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(Retry):
+                return any(is_good(item) for batch in await take(source, 3) for item in batch)
+            await asyncio.sleep(0.2)
 
 
 async def _read_nothing_good(source: Source) -> None:
