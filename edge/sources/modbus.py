@@ -161,8 +161,8 @@ class ModbusSource:
         settings = self._settings
         readings: list[Reading] = []
         blocks: list[Block] = []
-        asked = [] if unit.in_step else [probe(unit.blocks)]
-        for block in (*asked, *unit.blocks):
+        first = None if unit.in_step else probe(unit.blocks)
+        for block in (*([first.block] if first else ()), *unit.blocks):
             response = await self._ask(client, unit.number, block)
             time_ns = _now_ns()
             answer = interpret(block, response, time_ns)
@@ -176,11 +176,10 @@ class ModbusSource:
                     readings += unread(unasked, time_ns, answer.dead)
                 return readings
             unit.in_step = True
-            if not block.cells:
-                if response is not None and response.isError():
-                    await asyncio.sleep(
-                        settings.timeout
-                    )  # exceptions are all alike: others that are still to come must not be read as answers
+            if first is not None and block is first.block:
+                # Where it cannot be told from other answers, what may still come is waited for. Exceptions are all alike, too.
+                if not first.unique or (response is not None and response.isError()):
+                    await asyncio.sleep(settings.timeout)
                 continue
             readings += answer.readings
             # One address that does not exist spoils the whole request: halving finds it, and leaves the others few requests.

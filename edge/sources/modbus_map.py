@@ -80,18 +80,37 @@ def split(block: Block) -> tuple[Block, ...]:
     return tuple(halves)
 
 
-def probe(blocks: Sequence[Block]) -> Block:
-    """A read of no use but to see whether a unit is there; its answer has a length that no answer to ``blocks`` has.
+class Probe(NamedTuple):
+    """A read whose values nobody wants. ``unique``: no other answer of the unit is as long as its."""
 
-    A serial answer does not tell which request it belongs to: one that comes too late would be taken for that of the next request with the
-    same function and length, and from then on each point would show its neighbour's value. A unit answers in order, so once a probe has
-    been answered everything before it has come. The registers need not exist: an exception is an answer, too.
+    block: Block
+    unique: bool
+
+
+def probe(blocks: Sequence[Block]) -> Probe | None:
+    """What to ask a unit before it is read again after a silence; None where no two of its answers can be taken for each other.
+
+    A serial answer does not tell which request it belongs to: one that comes too late would pass for that of the next request with the same
+    function and length, and from then on each point would show its neighbour's value. A unit answers in order, so once a probe has been
+    answered everything before it has come. It reads only what exists: some units are silent where they ought to refuse.
     """
-    first = next((block for block in blocks if block.table in ("holding", "input")), blocks[0])
-    step = 8 if first.table in ("coil", "discrete") else 1  # bits travel in bytes
-    taken = {-(-block.size // step) for block in blocks if block.table == first.table}
-    size = next(size for size in range(1, MAX_REGISTERS + 1) if size not in taken) * step
-    return Block(first.table, min(first.address, 65536 - size), size, ())
+    taken = {(block.table, _length(block)) for block in blocks}
+    if len(taken) == len(blocks):
+        return None
+    for block in blocks:
+        for length in range(1, _length(block)):
+            if (block.table, length) not in taken:
+                return Probe(Block(block.table, block.address, 8 * length if _is_bits(block) else length, ()), True)
+    return Probe(blocks[0]._replace(cells=()), False)
+
+
+def _is_bits(block: Block) -> bool:
+    return block.table in ("coil", "discrete")
+
+
+def _length(block: Block) -> int:
+    """Of the answer: registers, or bytes of bits."""
+    return -(-block.size // 8) if _is_bits(block) else block.size
 
 
 def decode_registers(block: Block, registers: Sequence[int], time_ns: int) -> list[Reading]:
