@@ -195,6 +195,15 @@ def test_separators_decimal_marks_and_encodings() -> None:
     assert decode(b"T1,1\x07,2", points=points) is None
 
 
+def test_a_letter_of_two_bytes_may_come_in_two_pieces_and_half_a_letter_is_no_line() -> None:
+    points = {"a/b": {"group": "t", "unit": "degC"}}
+    splitter = LineSplitter(whole=False)
+    pieces = [b"T=12.5\xc2", b"\xb0C\nT=13.5\xc2\nT=14.5", b"\xc2", b"\xb0C\n"]
+    lines = [line for at, piece in enumerate(pieces) for line in splitter.feed(piece, float(at))]
+    read = [decode(line, "utf-8", pattern="T=(?P<t>.*)°C", points=points) for line in lines]
+    assert read == [[(12.5, "good")], None, [(14.5, "good")]]
+
+
 def test_a_device_may_send_several_kinds_of_line() -> None:
     kinds = [
         {"select": "MWV,", "points": {"a/wind": {"column": 2, "unit": "m/s"}}},
