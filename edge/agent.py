@@ -14,11 +14,14 @@ from edge.alarms import AlarmRules, released, removed
 from edge.calibrations import CalibrationFile, due
 from edge.config import NodeConfig
 from edge.disk import Disk
+from edge.disk_alarms import writes_point
 from edge.errors import EdgeError, Misconfigured, Retry
 from edge.health import PERIOD, Counters, Health, ModuleStatus
-from edge.outbox import Outbox
+from edge.outbox import Known, Outbox
+from edge.outbox_file import free_bytes
 from edge.pipeline import Pipeline
 from edge.publisher import Publisher
+from edge.stored import Level
 from edge.supervisor import SourceSupervisor
 from edge.trust import Trust
 from edge.watchdog import Watchdog
@@ -35,17 +38,13 @@ class Agent:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         node = config.node
-        outbox = Outbox(config.data_dir, max_bytes=config.outbox.max_bytes)
-        if outbox.recovered:
-            log.error("node=%s outbox: %s", node, outbox.recovered)
-        standing, suppressed = outbox.standing(), outbox.suppressed()
-        if outbox.recovered:  # what was suppressed is forgotten: said again, or ended, once the points tell
-            suppressed.update({alarm.id: alarm.point for alarm in config.alarms if alarm.suppress_when})
-        self._disk = Disk(outbox)
+        self._disk, (standing, suppressed, memories) = self._open_disk()
         self._rules = AlarmRules(config.alarms, node, standing, suppressed)
         self._worker = Worker(config.processing, node)
-        self._worker.restore(outbox.memories())
+        self._worker.restore(memories)
         self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
+        self._disk.changed = self._publisher.rewind
+        disk_status = ModuleStatus(writes_point(node), "disk_refuses")
         self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
         self._trust = Trust(config.points, config.trust, clock.now(), clock_point=f"{node}/clock/synchronised")
         self._calibrations = CalibrationFile(config.data_dir)
@@ -60,12 +59,14 @@ class Agent:
             flush_every=config.outbox.flush_every,
             panel=self._panel,
             trust=self._trust,
+            disk_status=disk_status,
         )
         self._panel.report_to(self._pipeline.handle)
         self._worker.deliver = self._pipeline.handle
         self._watchdog = Watchdog()
         self._supervisors = [SourceSupervisor(entry, node, self._pipeline.handle) for entry in config.sources]
         self._statuses: list[ModuleStatus] = [
+            disk_status,
             *(supervisor.status for supervisor in self._supervisors),
             *self._worker.statuses(),
             *self._panel.statuses(),
@@ -76,6 +77,25 @@ class Agent:
         if orphans:
             self._pipeline.raise_events(orphans)
 
+    def _open_disk(self) -> tuple[Disk, Known]:
+        """A disk that takes nothing now is no reason not to watch: the node begins with what can be read, and its file is opened later."""
+        config = self._config
+
+        def opening() -> Outbox:
+            return Outbox(config.data_dir, max_bytes=config.outbox.max_bytes, min_free=config.outbox.min_free)
+
+        try:
+            outbox = opening()
+        except Retry as error:
+            log.critical("node=%s starts without its outbox, which is tried again: %s", config.node, error)
+            return Disk(None, opening=opening, refusal=str(error)), Outbox.peek(config.data_dir)
+        known = outbox.known()
+        if outbox.recovered:
+            log.error("node=%s outbox: %s", config.node, outbox.recovered)
+            # What was suppressed is forgotten: said again, or ended, once the points tell.
+            known.suppressed.update({alarm.id: alarm.point for alarm in config.alarms if alarm.suppress_when})
+        return Disk(outbox), known
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then stops cleanly. Raises an ExceptionGroup with Fatal when going on would do harm."""
         config = self._config
@@ -85,8 +105,8 @@ class Agent:
             config.site,
             len(config.points),
             len(config.alarms),
-            self._disk.outbox.boot,
-            self._disk.outbox.last_seq + 1,
+            self._disk.boot,
+            (self._disk.last_seq(self._disk.boot) or 0) + 1,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -123,20 +143,13 @@ class Agent:
         health = Health(self._config.node)
         while True:
             self._read_calibrations()
-            try:
-                # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
-                await self._disk.put([])
-                if states := self._worker.take_states():
-                    await self._disk.remember(states)
-                level = await self._disk.level()
-            except (Retry, Misconfigured):  # the writer says so in the log
-                await asyncio.sleep(PERIOD)
-                continue
+            level = await self._level()
             counters = Counters(
                 depth=level.depth,
                 oldest=level.oldest_age,
                 bytes=level.bytes,
                 thinned=level.thinned,
+                free=level.free,
                 shed=self._pipeline.shed + self._worker.shed,
                 malformed_acks=self._publisher.malformed_acks,
             )
@@ -147,6 +160,16 @@ class Agent:
             self._pipeline.handle(readings)
             await asyncio.sleep(PERIOD)
 
+    async def _level(self) -> Level:
+        try:
+            # Without readings nothing is committed: what was acknowledged goes from the disk here, before it is counted.
+            await self._disk.put([])
+            if not self._disk.refusal and (states := self._worker.take_states()):
+                await self._disk.remember(states)
+            return await self._disk.level()
+        except (Retry, Misconfigured):  # it refuses at this moment, which the pipeline says; the rest of the node's health is as true
+            return Level(len(self._disk.memory), 0, 0.0, 0, free_bytes(self._config.data_dir))
+
     def _read_calibrations(self) -> None:
         """`muki edge calibrated` adds to the file while the agent runs."""
         news = self._calibrations.news()
@@ -155,7 +178,7 @@ class Agent:
 
     def _birth(self) -> Birth:
         return Birth(
-            boot=self._disk.outbox.boot,
+            boot=self._disk.boot,
             software=f"muki {software_version()}",
             contract=CONTRACT_VERSION,
             points=self._config.points,

@@ -23,6 +23,7 @@ _POINTS: dict[str, tuple[str, str, str, str]] = {  # signal -> unit, kind, es, e
     "outbox/oldest": ("s", "analog", "Antigüedad del mensaje más viejo", "Age of the oldest message"),
     "outbox/bytes": ("B", "analog", "Tamaño de la bandeja de salida", "Size of the outbox"),
     "outbox/thinned": ("frames", "counter", "Instantes descartados por falta de espacio", "Frames thinned for lack of room"),
+    "disk/free": ("MB", "analog", "Espacio libre en el disco", "Free room on the disk"),
     "agent/rss": ("MB", "analog", "Memoria del agente", "Memory of the agent"),
     "agent/cpu": ("%", "analog", "CPU del agente, de un núcleo", "CPU of the agent, of one core"),
     "agent/shed": ("items", "counter", "Elementos descartados por sobrecarga", "Items shed under load"),
@@ -116,6 +117,7 @@ class Counters(NamedTuple):
     oldest: float  # s
     bytes: int
     thinned: int
+    free: int | None  # bytes
     shed: int
     malformed_acks: int
 
@@ -138,6 +140,7 @@ class Health:
             "outbox/oldest": round(counters.oldest, 3),
             "outbox/bytes": counters.bytes,
             "outbox/thinned": counters.thinned,
+            "disk/free": None if counters.free is None else round(counters.free / 1e6, 3),
             "agent/rss": round(rss_bytes() / 1e6, 2),
             "agent/cpu": round(share, 2),
             "agent/shed": counters.shed,

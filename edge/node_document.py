@@ -31,6 +31,7 @@ class BrokerSettings(_Strict):
 
 class OutboxSettings(_Strict):
     max_bytes: int = Field(256 << 20, ge=1 << 16, description="Above this the oldest readings are thinned; alarm events never")
+    min_free: int = Field(64 << 20, ge=0, description="Bytes of the disk that are left to others: below it the outbox grows no further")
     flush_every: float = Field(0.25, gt=0, le=60, description="Seconds that readings may wait in memory before they are on disk")
 
 

@@ -3,17 +3,19 @@
 SQLite, WAL, ``synchronous=FULL``, one commit a batch; what was acknowledged is deleted inside the next batch's commit. One writer thread.
 The file holds one line of sequence numbers, named by a boot id made with the file: a restart resumes it. A file that is lost or damaged
 begins a new boot; the damaged one is moved aside and kept, and what can still be read of it is taken over under its own boot and numbers.
+So are the messages that got their numbers in memory while the disk took nothing (see `edge.memory_line`), behind those of the file.
 
-The limit. Above ``max_bytes`` the oldest data are thinned, in sweeps from the oldest message on: each visit drops every second frame (of
+The limits. Above ``max_bytes`` the oldest data are thinned, in sweeps from the oldest message on: each visit drops every second frame (of
 a message with a single frame, every second message's), until a message is empty. A message is never removed, so no number is ever
-missing, the history stays even, and an alarm event is never touched. What was thinned is counted.
+missing, the history stays even, and an alarm event is never touched. What was thinned is counted. The file takes no more of the disk than
+leaves ``min_free`` to others: with less than that it grows no further, and thins to live in the room that it has.
 """
 
-import fcntl
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,91 +26,58 @@ from edge.alarms import StandingAlarm
 from edge.clock import MS, now
 from edge.errors import Fatal, Misconfigured, Retry
 from edge.identifiers import ulid
+from edge.outbox_file import Commit, connected, explained, free_bytes, locked, reading_only
 from edge.salvage import move_aside, readable_rows
+from edge.sequences import Acknowledged
+from edge.stored import ALARM, DATA, Level, Stored
 from edge.thinning import EMPTY, thinned_payload
 
-DATA = 0
-ALARM = 1
 ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
+LEAST = 1 << 20  # bytes of history that a node keeps on a disk that has less than min_free
+_FILLED = 0.75  # of a file's pages that are payload when it is full
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
-_CHECKED_BYTES = 64 << 20  # a larger file is not read through at each start
 _MEMORY = "memory/"  # begins the keys of meta that hold what a processor knows
 _SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design
+_OTHERS = "others"  # the key of meta that counts ids given to messages of other boots
 _OLDER = -(1 << 62)  # ids of messages taken over from a damaged file sort before all others
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS message (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the seq of this file's boot; below zero for messages of an older boot
-    kind INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL,
-    level INTEGER NOT NULL DEFAULT 0,      -- how often it was thinned
-    payload BLOB NOT NULL,                 -- the frames or the event as JSON
-    boot TEXT,                             -- NULL: this file's own
-    boot_seq INTEGER
-);
-CREATE TABLE IF NOT EXISTS standing (
-    definition TEXT PRIMARY KEY, point TEXT NOT NULL, event TEXT NOT NULL, since_ns INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
 
 _encoder = msgspec.json.Encoder()
 
 
-class Stored(NamedTuple):
-    """A message on disk. ``id`` orders all of them, oldest first; ``boot`` and ``seq`` are what the wire says."""
+class Known(NamedTuple):
+    """What a node must know when it starts: raised alarms and points of suppressed ones by definition, states of processors by name."""
 
-    id: int
-    boot: str
-    seq: int
-    kind: int
-    time_ms: int
-    payload: bytes
-
-    def wire(self, sent_ms: int) -> bytes:
-        """The message as it is published, stamped with the time of sending."""
-        name = b"event" if self.kind == ALARM else b"frames"
-        return b'{"boot":"%s","seq":%d,"sent":%d,"%s":%s}' % (self.boot.encode(), self.seq, sent_ms, name, self.payload)
-
-
-class Level(NamedTuple):
-    """How full it is: messages, payload bytes with their rows, age of the oldest in seconds, frames thinned since the start."""
-
-    depth: int
-    bytes: int
-    oldest_age: float
-    thinned: int
+    standing: dict[str, StandingAlarm]
+    suppressed: dict[str, str]
+    memories: dict[str, str]
 
 
 class Outbox:
     """``put``, ``take`` and ``level`` are called from one thread; ``done`` from any."""
 
-    def __init__(self, folder: Path, *, max_bytes: int = 256 << 20, max_pages: int | None = None) -> None:
-        """Opens or creates ``folder/outbox.db``. ``max_pages`` bounds the file itself: SQLite then answers as on a full disk.
+    def __init__(self, folder: Path, *, max_bytes: int = 256 << 20, min_free: int = 0, max_pages: int | None = None) -> None:
+        """Opens or creates ``folder/outbox.db``. ``min_free`` bytes of the disk are left to others; ``max_pages`` bounds the file itself:
+        SQLite then answers as on a full disk.
 
-        Raises Misconfigured when the folder cannot be used or another agent uses it, Retry when the disk is full.
+        Raises Misconfigured when the folder cannot be used or another agent uses it, Retry when the disk is full or takes nothing.
         """
+        self._folder = folder
         self._path = folder / "outbox.db"
         self._suspect = folder / "outbox.suspect"
         self._max_bytes = max_bytes
+        self._min_free = min_free
         self._max_pages = max_pages
-        self._acknowledged: list[tuple[str, int, int]] = []
+        self._acknowledged = Acknowledged()
         self._sweep_after = _OLDER
         self.thinned = 0
         self.recovered = ""  # what happened to a damaged file, in words; empty when nothing did
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / "outbox.lock").open("a")
-        except OSError as error:
-            raise Misconfigured(f"data_dir {folder}: {error.strerror}: choose a folder that the agent may write to") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise Misconfigured(f"data_dir {folder}: another agent is running on it: stop that one, or give each its own folder") from None
+        self._lock = locked(folder)
         try:
             self._open_or_recover()
+        except sqlite3.Error as error:
+            self._lock.close()
+            raise explained(error, self._path) from None
         except BaseException:
             self._lock.close()
             raise
@@ -118,8 +87,8 @@ class Outbox:
             if self._suspect.exists():
                 raise sqlite3.DatabaseError("it was found damaged while the agent ran")  # noqa: TRY301
             self._open()
-        except sqlite3.OperationalError as error:
-            raise _explain(error, self._path) from None
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError as error:
             aside = move_aside(self._path, now().wall_ns // MS)
             self._suspect.unlink(missing_ok=True)
@@ -131,68 +100,80 @@ class Outbox:
             )
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db = connected(self._path, self._max_pages)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA journal_size_limit=4194304")
-            if self._max_pages is not None:
-                self._db.execute(f"PRAGMA max_page_count={self._max_pages:d}")
-            if self._path.stat().st_size <= _CHECKED_BYTES:
-                verdict = str(self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
-                if verdict != "ok":
-                    raise sqlite3.DatabaseError(verdict)  # noqa: TRY301
-            self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('boot', ?)", (ulid(now().wall_ns),))
             self.boot = str(self._db.execute("SELECT value FROM meta WHERE key = 'boot'").fetchone()[0])
+            self._others = int(self._meta(_OTHERS) or 0)
             row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
-            self.last_seq = max(0, int(row[0])) if row else 0
+            self.last_seq = max(0, int(row[0]) - self._others) if row else 0
             depth, size = self._db.execute("SELECT count(*), coalesce(sum(length(payload)), 0) FROM message").fetchone()
             self._depth, self._bytes = int(depth), int(size) + int(depth) * ROW_BYTES
-            older = self._db.execute("SELECT DISTINCT boot FROM message WHERE id < 0").fetchall()
-            self.boots = {self.boot, *(str(row[0]) for row in older)}
+            found = self._db.execute("SELECT boot, min(id), max(id) FROM message WHERE boot IS NOT NULL GROUP BY boot").fetchall()
+            self._places = {str(boot): (int(first), int(last)) for boot, first, last in found}  # where the messages of other boots are
         except BaseException:
             self._db.close()
             raise
 
+    @property
+    def boots(self) -> set[str]:
+        """Whose messages it holds, or may come to hold."""
+        return {self.boot, *self._places}
+
+    def _meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
     def _take_over(self, damaged: Path) -> tuple[int, int]:
         messages, standing = readable_rows(damaged)
-        with self._commit():
+        with Commit(self._db):
             for place, (boot, seq, kind, time_ms, payload) in enumerate(messages):
-                self._db.execute(
-                    "INSERT INTO message (id, kind, time_ms, payload, boot, boot_seq) VALUES (?, ?, ?, ?, ?, ?)",
-                    (_OLDER + 1 + place, kind, time_ms, payload, boot, seq),
-                )
-                self._bytes += len(payload) + ROW_BYTES
-                self.boots.add(boot)
+                self._insert_other(_OLDER + 1 + place, Stored(0, boot, seq, kind, time_ms, payload))
             self._db.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?)", standing)
-        self._depth += len(messages)
         return len(messages), len(standing)
 
-    def put(self, data: Sequence[Sequence[ReadingFrame]], events: Iterable[AlarmEvent] = ()) -> list[Stored]:
+    def put(
+        self,
+        data: Sequence[Sequence[ReadingFrame]],
+        events: Iterable[AlarmEvent] = (),
+        *,
+        rescued: Sequence[Stored] = (),
+        happened: Iterable[AlarmEvent] = (),
+    ) -> list[Stored]:
         """Stores events, then one message for each list of frames, in one commit; durable when it returns.
+
+        Before them come the messages that were ``rescued`` from memory, with the boots and numbers that they have, and what ``happened``
+        while the disk took nothing, for `known`; neither is in what is returned.
 
         Raises Retry when the disk is full or answers with an error (nothing was stored; the same batch may be put again) and Fatal
         when the file is damaged: the next start begins a new one.
         """
-        acknowledged, self._acknowledged = self._acknowledged, []
-        before = (self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after)
+        acknowledged, self._acknowledged = self._acknowledged, Acknowledged()
+        before = (self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after, self._others, dict(self._places))
         time_ms = now().wall_ns // MS
         stored: list[Stored] = []
         try:
-            with self._commit():
-                for boot, low, high in acknowledged:
+            with Commit(self._db):
+                for boot, low, high in acknowledged.all():
                     self._delete(boot, low, high)
+                for message in rescued:
+                    self._others += 1
+                    self._insert_other(self.last_seq + self._others, message)
+                if rescued:
+                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_OTHERS, str(self._others)))
+                for event in happened:
+                    self._remember(event)
                 for event in events:
                     stored.append(self._insert(ALARM, time_ms, _encoder.encode(event_to_wire(event))))
                     self._remember(event)
                 for frames in data:
                     stored.append(self._insert(DATA, time_ms, _encoder.encode(frames)))
-                if self._bytes > self._max_bytes:
-                    self._thin()
+                limit = self._limit()
+                if self._bytes > limit:
+                    self._thin(limit)
         except BaseException as error:
-            self._acknowledged = acknowledged + self._acknowledged
-            self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after = before
+            self._acknowledged = acknowledged.plus(self._acknowledged)
+            self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after, self._others, self._places = before
             if isinstance(error, sqlite3.Error):
                 raise self.explain(error) from None
             raise
@@ -200,21 +181,34 @@ class Outbox:
 
     def explain(self, error: sqlite3.Error) -> Retry | Fatal | Misconfigured:
         """What the agent is to do about an error of this file. Damage is noted beside it, for the next start."""
-        explained = _explain(error, self._path)
-        if isinstance(explained, Fatal):
-            self._suspect.touch()
-        return explained
-
-    def _commit(self) -> "_Commit":
-        return _Commit(self._db)
+        told = explained(error, self._path)
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if isinstance(told, Fatal):
+                self._suspect.touch()
+            else:  # a journal that begins again from its start needs no room of its own at the next attempt
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        return told
 
     def _insert(self, kind: int, time_ms: int, payload: bytes) -> Stored:
-        cursor = self._db.execute("INSERT INTO message (kind, time_ms, payload) VALUES (?, ?, ?)", (kind, time_ms, payload))
-        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
-        self.last_seq = cursor.lastrowid
+        seq = self.last_seq + 1
+        row = (kind, time_ms, payload, seq if self._others else None)
+        cursor = self._db.execute("INSERT INTO message (kind, time_ms, payload, boot_seq) VALUES (?, ?, ?, ?)", row)
+        assert cursor.lastrowid == seq + self._others  # noqa: S101 - an AUTOINCREMENT skips none; see _insert_other
+        self.last_seq = seq
         self._depth += 1
         self._bytes += len(payload) + ROW_BYTES
-        return Stored(self.last_seq, self.boot, self.last_seq, kind, time_ms, payload)
+        return Stored(cursor.lastrowid, self.boot, seq, kind, time_ms, payload)
+
+    def _insert_other(self, place: int, message: Stored) -> None:
+        _, boot, seq, kind, time_ms, payload = message
+        self._db.execute(
+            "INSERT INTO message (id, kind, time_ms, payload, boot, boot_seq) VALUES (?, ?, ?, ?, ?, ?)",
+            (place, kind, time_ms, payload, boot, seq),
+        )
+        first, last = self._places.get(boot, (place, place))
+        self._places[boot] = (min(first, place), max(last, place))
+        self._depth += 1
+        self._bytes += len(payload) + ROW_BYTES
 
     def _remember(self, event: AlarmEvent) -> None:
         if event.transition is Transition.ACTIVE:
@@ -228,7 +222,13 @@ class Outbox:
             self._db.execute("DELETE FROM meta WHERE key = ?", (_SUPPRESSED + event.definition,))
 
     def _delete(self, boot: str, low: int, high: int) -> None:
-        where, values = ("id BETWEEN ? AND ?", (low, high)) if boot == self.boot else _of_older(boot, low, high)
+        if boot == self.boot:
+            first, last, whose = low, high + self._others, "boot IS NULL AND coalesce(boot_seq, id)"
+        elif boot in self._places:
+            (first, last), whose = self._places[boot], "boot = ?3 AND boot_seq"
+        else:
+            return
+        where, values = f"id BETWEEN ?1 AND ?2 AND {whose} BETWEEN ?4 AND ?5", (first, last, boot, low, high)
         count, size = self._db.execute(f"SELECT count(*), coalesce(sum(length(payload)), 0) FROM message WHERE {where}", values).fetchone()  # noqa: S608
         if count:
             self._db.execute(f"DELETE FROM message WHERE {where}", values)  # noqa: S608 - the text is one of two of ours
@@ -237,7 +237,7 @@ class Outbox:
 
     def take(self, after: int | None, limit: int) -> list[Stored]:
         """At most ``limit`` messages that are not acknowledged, oldest first, with an id above ``after`` (None: from the first)."""
-        done = list(self._acknowledged)
+        done = self._acknowledged
         found: list[Stored] = []
         position = _OLDER if after is None else after
         while len(found) < limit:
@@ -248,41 +248,47 @@ class Outbox:
             if not rows:
                 break
             position = rows[-1][0]
-            found += [row for row in map(Stored._make, rows) if not any(row.boot == b and low <= row.seq <= high for b, low, high in done)]
+            found += [row for row in map(Stored._make, rows) if not done.covers(row)]
         return found[:limit]
 
     def done(self, boot: str, ranges: Iterable[tuple[int, int]]) -> None:
         """The gateway has these committed: they are not taken again, and go from the disk with the next put."""
-        self._acknowledged = [*self._acknowledged, *((boot, low, high) for low, high in ranges)]
+        if boot in self.boots:  # another boot's: of a file that is gone
+            self._acknowledged = self._acknowledged.with_more(boot, ranges)
 
-    def standing(self) -> dict[str, StandingAlarm]:
-        """The raised alarms as of the last commit, by definition."""
-        rows = self._db.execute("SELECT definition, point, event, since_ns FROM standing").fetchall()
-        return {row[0]: StandingAlarm._make(row) for row in rows}
+    def known(self) -> Known:
+        """As of the last commit."""
+        return _known(self._db)
 
-    def suppressed(self) -> dict[str, str]:
-        """The points of the alarms suppressed by design as of the last commit, by definition."""
-        rows = self._db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (_SUPPRESSED,)).fetchall()
-        return {row[0].removeprefix(_SUPPRESSED): row[1] for row in rows}
-
-    def memories(self) -> dict[str, str]:
-        """What `remember` kept, by processor."""
-        rows = self._db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (_MEMORY,)).fetchall()
-        return {row[0].removeprefix(_MEMORY): row[1] for row in rows}
+    @staticmethod
+    def peek(folder: Path) -> Known:
+        """What a file holds that cannot be opened to be written; nothing where it cannot be read either."""
+        try:
+            with reading_only(folder / "outbox.db") as db:
+                return _known(db)
+        except (sqlite3.Error, OSError):
+            return Known({}, {}, {})
 
     def remember(self, states: Mapping[str, str]) -> None:
         """What processors know, by their names, in a commit of its own. Raises sqlite3.Error; the next one is worth as much."""
-        with self._commit():
+        with Commit(self._db):
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(_MEMORY + name, state) for name, state in states.items()])
 
     def level(self) -> Level:
         oldest = self.take(None, 1)
         age = max(0.0, now().wall_ns / MS - oldest[0].time_ms) / 1000 if oldest else 0.0
-        return Level(self._depth, self._bytes, age, self.thinned)
+        return Level(self._depth, self._bytes, age, self.thinned, free_bytes(self._folder))
 
-    def _thin(self) -> None:
+    def _limit(self) -> int:
+        """Bytes that may wait: what is configured, or less where the disk would be left with too little."""
+        if not self._min_free or (free := free_bytes(self._folder)) is None:
+            return self._max_bytes
+        room = self._path.stat().st_size + max(0, free - self._min_free)
+        return min(self._max_bytes, max(LEAST, int(room * _FILLED)))
+
+    def _thin(self, limit: int) -> None:
         """Sweeps on from where the last one stopped until a tenth is free again; two rounds without effect end it (only alarms are left)."""
-        target = self._max_bytes - self._max_bytes // 10
+        target = limit - limit // 10
         for _ in range(_SWEEPS_PER_PUT):
             if self._bytes <= target:
                 return
@@ -309,43 +315,11 @@ class Outbox:
             self._lock.close()
 
 
-class _Commit:
-    """BEGIN … COMMIT, or ROLLBACK on the way out of an error."""
+def _known(db: sqlite3.Connection) -> Known:
+    standing = db.execute("SELECT definition, point, event, since_ns FROM standing").fetchall()
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def noted(prefix: str) -> dict[str, str]:
+        rows = db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (prefix,)).fetchall()
+        return {row[0].removeprefix(prefix): row[1] for row in rows}
 
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> Literal[False]:
-        if kind is None:
-            try:
-                self._db.execute("COMMIT")
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        else:
-            self._roll_back()
-        return False
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-
-def _of_older(boot: str, low: int, high: int) -> tuple[str, tuple[str | int, ...]]:
-    return "id < 0 AND boot = ? AND boot_seq BETWEEN ? AND ?", (boot, low, high)
-
-
-def _explain(error: sqlite3.Error, path: Path) -> Retry | Fatal | Misconfigured:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return Fatal(f"{path}: {error}: the next start moves it aside and begins a new one")
-    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
-        return Misconfigured(f"{path}: {error}: the agent needs to write there")
-    if code == sqlite3.SQLITE_FULL:
-        return Retry(f"{path}: the disk is full: free some space; readings wait in memory")
-    if code == sqlite3.SQLITE_IOERR:  # also what a disk without a free block says when a file is opened
-        return Retry(f"{path}: {error}: the disk is full (df shows it) or failing (dmesg shows it)")
-    return Retry(f"{path}: {error}")
+    return Known({row[0]: StandingAlarm._make(row) for row in standing}, noted(_SUPPRESSED), noted(_MEMORY))

@@ -15,19 +15,19 @@ from edge import clock
 from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules
 from edge.disk import Disk
-from edge.errors import Misconfigured, Retry
+from edge.health import ModuleStatus
 from edge.items import Item
-from edge.outbox import Stored
+from edge.stored import DATA, Stored
 from edge.trust import Trust
 from edge.worker import Worker
 
 log = logging.getLogger("muki.edge.pipeline")
 
 FLUSH_READINGS = 500  # readings in a message, and waiting before a flush happens at once
-MAX_WAITING = 20_000  # readings kept in memory while the disk takes nothing; the oldest are shed above it, alarm events never
+MAX_WAITING = 20_000  # readings kept in memory while neither the disk nor the gateway takes any; above it the oldest are shed
+MAX_EVENTS = 10_000  # alarm events likewise, beyond those that already have a number in memory
+_LOOK_AGAIN = 1.0  # s
 TICK = 0.25  # s: how finely delays and silence are watched
-_FIRST_BACKOFF = 1.0
-_LONGEST_BACKOFF = 30.0
 _END_NS = 253402300799999 * clock.MS  # the year 9999: the contract's last instant
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -47,6 +47,7 @@ class Pipeline:
         flush_every: float = 0.25,
         panel: AlarmPanel | None = None,
         trust: Trust | None = None,
+        disk_status: ModuleStatus | None = None,
     ) -> None:
         self._node = node
         self._points = points
@@ -56,6 +57,7 @@ class Pipeline:
         self._stored = stored
         self._flush_every = flush_every
         self._panel = panel
+        self._disk_status = disk_status
         self._trust = trust or Trust(points, {}, clock.now())
         self._readings: list[Reading] = []
         self._events: list[AlarmEvent] = []
@@ -74,7 +76,7 @@ class Pipeline:
                 self._reading(item, now)
             else:
                 self._worker.offer(item)
-        if len(self._readings) >= FLUSH_READINGS:
+        if len(self._readings) >= FLUSH_READINGS and not self._disk.refusal:
             self._urgent.set()
 
     def _reading(self, reading: Reading, now: clock.Instant) -> None:
@@ -125,22 +127,16 @@ class Pipeline:
                 self.raise_events(events)
 
     async def write(self) -> None:
-        """Commits what has gathered until `close`; keeps it in memory while the disk takes nothing. Raises Fatal when the outbox is damaged."""
-        backoff = _FIRST_BACKOFF
+        """Commits what has gathered until `close`, four times a second at most. Raises Fatal when the outbox is damaged."""
         while not self._closing.is_set():
-            await self._something.wait()
-            await _within(self._flush_every, self._urgent)
-            try:
-                await self.flush()
-            except (Retry, Misconfigured) as error:
-                self._complain(str(error))
-                await _within(backoff, self._closing)
-                backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            if self._disk.refusal:  # looked at again even when there is nothing new
+                await _within(_LOOK_AGAIN, self._something)
             else:
-                self._complain("")
-                backoff = _FIRST_BACKOFF
-        with contextlib.suppress(Retry, Misconfigured):
+                await self._something.wait()
+            await _within(self._flush_every, self._urgent)
             await self.flush()
+            self._look_at_the_disk()
+        await self.flush()
 
     def close(self) -> None:
         """Lets `write` commit what is left and return."""
@@ -148,35 +144,49 @@ class Pipeline:
         self._something.set()
         self._urgent.set()
 
-    def _complain(self, text: str) -> None:
-        """One line when the disk begins to refuse, and one when it takes again."""
-        if text and text != self._complaint:
-            log.error("node=%s outbox: %s", self._node, text)
-        elif self._complaint and not text:
+    def _look_at_the_disk(self) -> None:
+        """One line when the disk begins to refuse, one when it takes again; and a reading each time, which an alarm watches."""
+        refusal = self._disk.refusal
+        if refusal and refusal != self._complaint:
+            log.error("node=%s outbox: %s; what it cannot keep is sent from memory", self._node, refusal)
+        elif self._complaint and not refusal:
             log.info("node=%s outbox: written again", self._node)
-        self._complaint = text
+        self._complaint = refusal
+        if self._disk_status is not None:
+            self.handle(self._disk_status.change(not refusal, clock.now().wall_ns))
 
     async def flush(self) -> None:
-        """One commit of all that waits. On an error everything waits on, in order."""
-        readings, self._readings = self._readings, []
-        events, self._events = self._events, []
+        """One commit of what waits. What neither disk nor memory takes waits on, in order."""
         self._something.clear()
         self._urgent.clear()
-        if not readings and not events:
+        if not self._readings and not self._events and not self._disk.refusal:
             return
+        count = min(len(self._readings), self._disk.room * FLUSH_READINGS)
+        readings, self._readings = self._readings[:count], self._readings[count:]
+        events, self._events = self._events, []
         data = [frames_of(readings[start : start + FLUSH_READINGS]) for start in range(0, len(readings), FLUSH_READINGS)]
         try:
             stored = await self._disk.put(data, events)
-        except (Retry, Misconfigured):
-            self._events = events + self._events
-            self._readings = readings + self._readings
-            excess = len(self._readings) - MAX_WAITING
-            if excess > 0:
-                del self._readings[:excess]
-                self.shed += excess
-            self._something.set()
+        except BaseException:
+            self._keep(readings, events)
             raise
+        taken = sum(message.kind == DATA for message in stored)
+        self._keep(readings[taken * FLUSH_READINGS :], events[len(stored) - taken :])
         self._stored(stored)
+
+    def _keep(self, readings: list[Reading], events: list[AlarmEvent]) -> None:
+        """For a later commit; above the limits the oldest go."""
+        self._events = events + self._events
+        self._readings = readings + self._readings
+        excess, lost = max(0, len(self._readings) - MAX_WAITING), max(0, len(self._events) - MAX_EVENTS)
+        del self._readings[:excess], self._events[:lost]
+        self.shed += excess + lost
+        if lost:
+            log.error(
+                "node=%s %d alarm events are lost: the disk takes none, the gateway is away, and memory is at its limit", self._node, lost
+            )
+        if self._readings or self._events:
+            self._something.set()
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

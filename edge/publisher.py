@@ -22,8 +22,8 @@ from edge.clock import MS, SECOND, now, synchronisation
 from edge.disk import Disk
 from edge.errors import Retry
 from edge.node_document import BrokerSettings
-from edge.outbox import ALARM, Stored
 from edge.schedule import Choice, Schedule
+from edge.stored import ALARM, Stored
 
 log = logging.getLogger("muki.edge.publisher")
 
@@ -56,6 +56,12 @@ class Publisher:
         """New messages on disk: sent at once while connected, part of the history otherwise."""
         if self._schedule is not None:
             self._schedule.put(messages)
+            self._wake.set()
+
+    def rewind(self) -> None:
+        """Messages have come into the history from elsewhere than `stored`."""
+        if self._schedule is not None:
+            self._schedule.rewind()
             self._wake.set()
 
     async def run(self) -> None:
@@ -109,7 +115,7 @@ class Publisher:
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         await client.subscribe(self._topics["ack"], qos=1)
-        birth = encode(self._birth())
+        boot, birth = self._disk.boot, encode(self._birth())
         await client.publish(self._topics["birth"], deflate(birth) if len(birth) > _COMPRESSED_ABOVE else birth, qos=1, retain=True)
         await self._publish_state(client)
         log.info("node=%s connected to %s:%d", self._node, self._broker.host, self._broker.effective_port)
@@ -118,7 +124,7 @@ class Publisher:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client, schedule), name="publisher-receive")
-                group.create_task(self._send(client, schedule), name="publisher-send")
+                group.create_task(self._send(client, schedule, boot), name="publisher-send")
         except BaseExceptionGroup as errors:
             leaf = _first(errors)
             if isinstance(leaf, aiomqtt.MqttError | Retry):
@@ -127,10 +133,12 @@ class Publisher:
         finally:
             self._schedule = None
 
-    async def _send(self, client: aiomqtt.Client, schedule: Schedule) -> None:
+    async def _send(self, client: aiomqtt.Client, schedule: Schedule, boot: str) -> None:
         looked = time.monotonic()
         clock = synchronisation().synchronised
         while True:
+            if self._disk.boot != boot:  # birth and will name another
+                raise Retry("the outbox is open now: a new session says so")
             self._wake.clear()
             choice = schedule.choose(time.monotonic_ns())
             if choice.send:
@@ -167,26 +175,25 @@ class Publisher:
                 await client.publish(self._topics["data"], message.wire(sent_ms), qos=0)
 
     async def _receive(self, client: aiomqtt.Client, schedule: Schedule) -> None:
-        outbox = self._disk.outbox
         async for message in client.messages:
             if message.topic.value != self._topics["ack"]:
                 continue  # a broker that hands out every retained message, whatever was subscribed to
             try:
-                ack = read_ack(message.payload if isinstance(message.payload, bytes) else b"", outbox.boot, outbox.last_seq)
+                ack = read_ack(message.payload if isinstance(message.payload, bytes) else b"", self._disk.last_seq)
             except ContractError as error:
                 self.malformed_acks += 1
                 level = logging.DEBUG if str(error) == self._last_ack_error else logging.WARNING
                 log.log(level, "node=%s acknowledgement ignored: %s", self._node, error)
                 self._last_ack_error = str(error)
                 continue
-            if ack.boot in outbox.boots:  # another boot's: of a file that is gone
-                outbox.done(ack.boot, ack.ranges)
+            if self._disk.knows(ack.boot):  # another boot's: of a file that is gone
+                self._disk.done(ack.boot, ack.ranges)
                 schedule.acknowledged(ack.boot, ack.ranges, time.monotonic_ns())
                 self._wake.set()
 
     def _state(self, *, online: bool) -> bytes:
         moment = now().wall_ns // MS
-        return encode(NodeState(online, self._disk.outbox.boot, moment, synchronisation().synchronised))
+        return encode(NodeState(online, self._disk.boot, moment, synchronisation().synchronised))
 
     async def _publish_state(self, client: aiomqtt.Client) -> None:
         await client.publish(self._topics["state"], self._state(online=True), qos=1, retain=True)
@@ -209,14 +216,15 @@ async def _release(client: aiomqtt.Client) -> None:
         client._disconnected.exception()  # else asyncio reports it as never retrieved
 
 
-def read_ack(payload: bytes, boot: str, last_seq: int) -> Ack:
+def read_ack(payload: bytes, last_seq: Callable[[str], int | None]) -> Ack:
     """The acknowledgement. Raises ContractError for one that is malformed or that speaks of messages which were never sent."""
     ack = decode(payload, Ack)
+    last = last_seq(ack.boot)
     for index, (low, high) in enumerate(ack.ranges):
         if not 1 <= low <= high:
             raise ContractError("wrong_shape", f"$.ranges[{index}]", f"[{low}, {high}]: write [first, last], from 1")
-        if ack.boot == boot and high > last_seq:
-            raise ContractError("wrong_shape", f"$.ranges[{index}]", f"[{low}, {high}]: the last message is {last_seq}")
+        if last is not None and high > last:
+            raise ContractError("wrong_shape", f"$.ranges[{index}]", f"[{low}, {high}]: the last message is {last}")
     return ack
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from edge.clock import SECOND
-from edge.outbox import ALARM, Stored
+from edge.stored import ALARM, Stored
 
 WINDOW = 200  # messages in flight
 RESERVE = 50  # alarm events beyond the window
@@ -95,6 +95,11 @@ class Schedule:
         if messages:
             self.cursor = messages[-1].id
         self._exhausted = len(messages) < asked
+
+    def rewind(self) -> None:
+        """The history is to be looked through again from its beginning: messages have come into it. What is known of it stays known."""
+        self.cursor = None
+        self._exhausted = False
 
     def choose(self, now_ns: int) -> Choice:
         """What to send now. Changes nothing: tell `sent` of each message that went out."""

@@ -100,7 +100,7 @@ def test_the_node_remembers_what_is_suppressed(tmp_path: Path) -> None:
     outbox.put([], [event(1, ACTIVE), event(2, NORMAL), event(3, SUPPRESS)])
     outbox.close()
     outbox = Outbox(tmp_path, max_bytes=1 << 20)
-    assert (outbox.suppressed(), outbox.standing()) == ({"low": "pump-1/pressure"}, {})
+    assert (outbox.known().suppressed, outbox.known().standing) == ({"low": "pump-1/pressure"}, {})
     outbox.put([], [event(4, UNSUPPRESS)])
-    assert outbox.suppressed() == {}
+    assert outbox.known().suppressed == {}
     outbox.close()

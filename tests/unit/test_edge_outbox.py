@@ -15,7 +15,8 @@ import pytest
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Alarm, Data, ReadingFrame, decode
 from edge.errors import Fatal, Misconfigured, Retry
-from edge.outbox import ALARM, DATA, Outbox, Stored
+from edge.outbox import Outbox
+from edge.stored import ALARM, DATA, Stored
 from edge.thinning import thin
 
 
@@ -105,9 +106,9 @@ def test_standing_alarms_are_part_of_the_commit(tmp_path: Path) -> None:
         outbox.put([], [event("hot", Transition.ACTIVE, 1), event("low", Transition.ACTIVE, 2)])
         outbox.put([], [event("low", Transition.NORMAL, 3)])
     with opened(tmp_path) as outbox:
-        assert set(outbox.standing()) == {"hot"}
-        assert outbox.standing()["hot"].event == "E1"
-        assert outbox.standing()["hot"].since_ns == 1_764_000_000_000_000_000
+        assert set(outbox.known().standing) == {"hot"}
+        assert outbox.known().standing["hot"].event == "E1"
+        assert outbox.known().standing["hot"].since_ns == 1_764_000_000_000_000_000
 
 
 def test_a_file_that_is_no_database_is_moved_aside_and_kept(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_full_disk_is_a_retry_that_loses_nothing_and_no_number(tmp_path: Path)
         with pytest.raises(Retry):
             outbox.put([frames(number, 20)], [event("hot", Transition.ACTIVE)])
         assert outbox.level().depth == level.depth == len(stored)
-        assert outbox.standing() == {}
+        assert outbox.known().standing == {}
         outbox.done(outbox.boot, [(1, 10)])
         assert outbox.put([frames(number, 20)])[0].seq == len(stored) + 1
         assert [message.seq for message in all_of(outbox)] == list(range(11, len(stored) + 2))

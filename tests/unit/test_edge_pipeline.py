@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority
+from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Transition
 from contract.frames import frames_of, readings_of
 from contract.messages import Data, PointDeclaration, decode, encode
 from contract.values import GOOD, Reading, bad, uncertain
@@ -22,10 +22,12 @@ from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
 from edge.health import Counters, Health, ModuleStatus, health_points, rss_bytes
 from edge.items import Frame, Item, Waveform
-from edge.outbox import Outbox, Stored
-from edge.pipeline import FLUSH_READINGS, MAX_WAITING, Pipeline, presentable
+from edge.memory_line import ALARMS_WAITING, DATA_WAITING
+from edge.outbox import Outbox
+from edge.pipeline import FLUSH_READINGS, MAX_EVENTS, MAX_WAITING, Pipeline, presentable
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.sources import SourceContext, SourceSettings
+from edge.stored import Stored
 from edge.supervisor import SourceSupervisor, quiet_limit
 from edge.worker import DEPTH_READINGS, DEPTH_WAVEFORMS, Worker
 from tests.rig.standin import until
@@ -97,7 +99,7 @@ async def test_readings_wait_a_moment_and_an_alarm_does_not(tmp_path: Path) -> N
         line.pipeline.handle([reading(11.0)])
         await until(lambda: len(line.stored) == 3, seconds=2)
         assert [message.kind for message in line.stored[1:]] == [1, 0], "the event and the reading that raised it, in one commit"
-        assert line.disk.outbox.standing().keys() == {"high"}
+        assert line.disk.outbox.known().standing.keys() == {"high"}
 
 
 async def test_a_large_batch_is_several_messages_of_one_commit(tmp_path: Path) -> None:
@@ -117,7 +119,9 @@ async def test_an_undeclared_point_is_shed_and_logged_once(tmp_path: Path, caplo
     assert caplog.text.count("a/typo") == 1
 
 
-async def test_a_full_disk_keeps_readings_in_memory_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_while_the_disk_is_full_messages_have_their_numbers_from_memory_and_are_written_down_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="muki.edge")
     line = Line(tmp_path, max_pages=40)
     async with running(line):
@@ -127,22 +131,47 @@ async def test_a_full_disk_keeps_readings_in_memory_and_says_so_once(tmp_path: P
             line.pipeline.handle([reading(1.0, time_ns=(number + index) * 1_000_000) for index in range(100)])
             await asyncio.sleep(0.01)
         line.pipeline.handle([reading(99.0, time_ns=10**12)])
-        await asyncio.sleep(0.3)
+        await until(lambda: any(message.kind == 1 for message in line.stored), describe="the alarm event")
+        own = [message for message in line.stored if message.boot == line.disk.boot]
+        kept = [message for message in line.stored if message.boot == line.disk.memory.boot]
+        assert kept == await line.disk.take(own[-1].id, 1000), "they are there to be sent, behind those of the file"
+        assert [message.seq for message in kept] == list(range(1, len(kept) + 1))
         assert caplog.text.count("the disk is full") == 1
-        before = len(line.stored)
-        line.disk.outbox.done(line.disk.outbox.boot, [(1, before)])
-        await until(lambda: len(line.stored) > before, seconds=5, describe="room again")
-        assert line.stored[before].kind == 1, "the alarm event first"
-        assert [message.seq for message in line.stored] == list(range(1, len(line.stored) + 1))
+        line.disk.done(line.disk.boot, [(1, len(own))])
+        await until(lambda: not line.disk.refusal, describe="room again")
+        written = await line.disk.take(None, 1000)
+        assert [message[1:] for message in written[: len(kept)]] == [message[1:] for message in kept], "with the numbers that they had"
+        assert line.disk.outbox.known().standing.keys() == {"high"}
+        line.pipeline.handle([reading(2.0, time_ns=10**13)])
+        await until(lambda: line.stored[-1].boot == line.disk.boot and line.stored[-1].seq > len(own))
+        assert [message.seq for message in line.stored if message.boot == line.disk.boot] == list(range(1, line.stored[-1].seq + 1))
         assert "written again" in caplog.text
         assert line.pipeline.shed == 0
 
 
-async def test_memory_is_bounded_while_the_disk_is_full(tmp_path: Path) -> None:
+async def test_memory_is_bounded_while_neither_disk_nor_gateway_takes_anything(tmp_path: Path) -> None:
     line = Line(tmp_path, max_pages=16)
     async with running(line):
-        line.pipeline.handle([reading(50.0, time_ns=index * 1_000_000) for index in range(MAX_WAITING + 700)])
-        await until(lambda: line.pipeline.shed == 700, describe="shed")
+        line.pipeline.handle([reading(1.0, time_ns=index * 1_000_000) for index in range(FLUSH_READINGS * DATA_WAITING)])
+        await until(lambda: line.disk.memory.data_room == 0, describe="memory to be full")
+        line.pipeline.handle([reading(1.0, time_ns=0)] * (MAX_WAITING + 700))
+        await until(lambda: line.pipeline.shed >= 700, describe="shed")
+        assert len(line.disk.memory) == DATA_WAITING
+
+
+async def test_alarm_events_have_room_in_memory_when_readings_have_none(tmp_path: Path) -> None:
+    disk = Disk(None, refusal="it is not there")
+    pipeline = Pipeline(
+        "n", POINTS, AlarmRules([HIGH], "n", {}), worker=Worker([], "n"), disk=disk, stored=lambda _: None, flush_every=0.05
+    )
+    await disk.put([[]] * (DATA_WAITING + 5))
+    assert disk.room == 0
+    flood = [AlarmEvent(f"E{number}", "high", "n", "a/b", 0, Transition.ACTIVE) for number in range(ALARMS_WAITING + MAX_EVENTS + 3)]
+    pipeline.raise_events(flood)
+    await pipeline.flush()
+    assert len(disk.memory) == DATA_WAITING + ALARMS_WAITING
+    assert pipeline.shed == 3, "above both limits the oldest go, and are counted"
+    await disk.close()
 
 
 class Recorder:
@@ -292,7 +321,7 @@ def test_a_status_is_news_only_when_it_changes() -> None:
 
 
 def test_health_says_everything_it_declares() -> None:
-    counters = Counters(depth=3, oldest=1.5, bytes=100, thinned=0, shed=7, malformed_acks=0)
+    counters = Counters(depth=3, oldest=1.5, bytes=100, thinned=0, free=None, shed=7, malformed_acks=0)
     found = {each.point: each for each in Health("n").readings(counters, clock.Synchronisation(None, None), 5)}
     assert found.keys() == health_points("n").keys()
     assert found["n/outbox/depth"].value == 3
@@ -314,5 +343,5 @@ def test_the_clock_stamps_whole_milliseconds_and_asks_the_kernel() -> None:
 async def test_a_retry_of_the_disk_reaches_the_caller(tmp_path: Path) -> None:
     disk = Disk(Outbox(tmp_path, max_pages=8))
     with pytest.raises(Retry, match="the disk is full"):
-        await disk.put([[]] * 5000)
+        await disk.remember({"one": "x" * 100_000})
     await disk.close()

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import SECOND
-from edge.outbox import ALARM, DATA, Stored
 from edge.schedule import HISTORY_AFTER, RESERVE, WINDOW, Choice, Schedule
+from edge.stored import ALARM, DATA, Stored
 
 BOOT = "B1"
 

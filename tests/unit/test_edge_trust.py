@@ -23,9 +23,10 @@ from edge.cli import main
 from edge.clock import SECOND, Instant
 from edge.config import NodeConfig, load
 from edge.disk import Disk
-from edge.outbox import Outbox, Stored
+from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.sources.current_loop import CurrentLoop
+from edge.stored import Stored
 from edge.trust import Due, Trust
 from edge.trust_settings import TrustSettings, resolve
 from edge.worker import Worker

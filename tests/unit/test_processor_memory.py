@@ -76,10 +76,10 @@ async def test_a_worker_keeps_states_and_another_goes_on_with_them(tmp_path: Pat
     await disk.close()
 
     disk = Disk(Outbox(tmp_path))
-    assert disk.outbox.memories() == {**states, "other": "x"}
-    assert disk.outbox.suppressed() == {}
+    assert disk.outbox.known().memories == {**states, "other": "x"}
+    assert disk.outbox.known().suppressed == {}
     second = entry()
-    Worker([second], "n").restore(disk.outbox.memories())
+    Worker([second], "n").restore(disk.outbox.known().memories)
     assert isinstance(second.processor, Remembering)
     assert json.loads(second.processor.state()) == json.loads(states["co"])
     await disk.close()

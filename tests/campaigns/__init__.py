@@ -1,0 +1,1 @@
+"""Long campaigns, run on demand; the tests run a short form of each."""
