@@ -34,9 +34,10 @@ from edge.thinning import EMPTY, thinned_payload
 
 ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
 LEAST = 1 << 20  # bytes of history that a node keeps on a disk that has less than min_free
-_FILLED = 0.75  # of a file's pages that are payload when it is full
+_SIZE = "SELECT page_count * page_size, freelist_count * page_size FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
+_REWRITTEN = 1 << 20  # bytes of thinned messages in one commit: its journal needs that room on a disk that may be nearly full
 _MEMORY = "memory/"  # begins the keys of meta that hold what a processor knows
 _SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design
 _OTHERS = "others"  # the key of meta that counts ids given to messages of other boots
@@ -69,6 +70,7 @@ class Outbox:
         self._min_free = min_free
         self._max_pages = max_pages
         self._acknowledged = Acknowledged()
+        self._frozen: int | None = None  # the file's size, in bytes, since the disk has less than min_free
         self._sweep_after = _OLDER
         self.thinned = 0
         self.recovered = ""  # what happened to a damaged file, in words; empty when nothing did
@@ -170,7 +172,7 @@ class Outbox:
                     stored.append(self._insert(DATA, time_ms, _encoder.encode(frames)))
                 limit = self._limit()
                 if self._bytes > limit:
-                    self._thin(limit)
+                    self._thin(limit, max(_REWRITTEN, 2 * (self._bytes - before[1])))
         except BaseException as error:
             self._acknowledged = acknowledged.plus(self._acknowledged)
             self._depth, self._bytes, self.last_seq, self.thinned, self._sweep_after, self._others, self._places = before
@@ -283,12 +285,18 @@ class Outbox:
         """Bytes that may wait: what is configured, or less where the disk would be left with too little."""
         if not self._min_free or (free := free_bytes(self._folder)) is None:
             return self._max_bytes
-        room = self._path.stat().st_size + max(0, free - self._min_free)
-        return min(self._max_bytes, max(LEAST, int(room * _FILLED)))
+        size, spare = self._db.execute(_SIZE).fetchone()
+        if free >= self._min_free:
+            self._frozen, room = None, size + free - self._min_free
+        else:  # the size when this began: one that is looked at again and again would creep
+            room = self._frozen = self._frozen or size
+        filled = self._bytes / max(size - spare, 1)  # of the pages in use; thinned messages leave theirs half empty
+        return min(self._max_bytes, max(LEAST, int(room * 0.95 * min(max(filled, 0.25), 0.95))))
 
-    def _thin(self, limit: int) -> None:
-        """Sweeps on from where the last one stopped until a tenth is free again; two rounds without effect end it (only alarms are left)."""
+    def _thin(self, limit: int, most: int) -> None:
+        """Sweeps on from where the last one stopped until a tenth is free again; the next put goes on when that took ``most`` bytes."""
         target = limit - limit // 10
+        written = 0
         for _ in range(_SWEEPS_PER_PUT):
             if self._bytes <= target:
                 return
@@ -296,12 +304,17 @@ class Outbox:
                 "SELECT id, level, payload FROM message WHERE id > ? AND kind = ? ORDER BY id LIMIT ?", (self._sweep_after, DATA, _SWEEP)
             ).fetchall()
             for place, level, payload in rows:
-                lighter, dropped = thinned_payload(payload, place, level)
+                if self._bytes <= target or written > most:
+                    return
+                self._sweep_after = place
                 if payload != EMPTY:
+                    lighter, dropped = thinned_payload(payload, place, level)
+                    written += len(lighter) + ROW_BYTES
                     self._db.execute("UPDATE message SET level = ?, payload = ? WHERE id = ?", (level + 1, lighter, place))
                     self._bytes += len(lighter) - len(payload)
                     self.thinned += dropped
-            self._sweep_after = rows[-1][0] if len(rows) == _SWEEP else _OLDER
+            if len(rows) < _SWEEP:
+                self._sweep_after = _OLDER
 
     def close(self) -> None:
         """Deletes what was acknowledged and closes the file. Never raises for a full disk: what stays is sent again."""

@@ -27,6 +27,10 @@ class SmallDisk:
             while self.free > leave:
                 ballast.write(b"\0" * min(MIB, self.free - leave))
 
+    def make_read_only(self) -> None:
+        """As the kernel does with a memory card that it cannot trust any more."""
+        subprocess.run(["mount", "-o", "remount,ro", str(self.folder)], check=True)
+
     def clear(self) -> None:
         """The room is there again."""
         self._ballast.unlink(missing_ok=True)

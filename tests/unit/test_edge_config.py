@@ -51,7 +51,8 @@ def test_a_node_with_everything_it_declares_and_adds(tmp_path: Path) -> None:
     assert (config.site, config.node, config.broker.effective_port) == ("mine", "gas-1", 1883)
     assert config.data_dir == tmp_path / "data"
     assert {"heading-3/co", "heading-3/o2", "gas-1/source/bus", "gas-1/outbox/depth"} <= set(config.points)
-    own, automatic = config.alarms
+    own, automatic, *disk = config.alarms
+    assert [alarm.id for alarm in disk] == ["disk", "disk-refuses"]
     assert (own.id, own.priority, own.condition.limit, own.title["es"]) == ("co-high", Priority.HIGH, 25.0, "CO alto")
     assert (automatic.id, automatic.point, automatic.signal_class) == ("source-bus", "gas-1/source/bus", SignalClass.MALFUNCTION)
     assert automatic.condition.kind is ConditionKind.BAD_QUALITY
@@ -73,7 +74,7 @@ def test_a_processor_may_work_on_a_reading_or_on_another_processor(tmp_path: Pat
   - {name: again, type: doubler, input: heading-3/twice, output: heading-3/four}
 """
     config = loaded(tmp_path, HEAD + processing)
-    assert [alarm.id for alarm in config.alarms] == ["source-bus", "processor-once", "processor-again"]
+    assert [alarm.id for alarm in config.alarms] == ["source-bus", "processor-once", "processor-again", "disk", "disk-refuses"]
 
 
 WRONG = [
@@ -111,7 +112,11 @@ WRONG = [
     ("kind: above, limit: 25", "kind: silence, limit: 2", ["node.yaml:9: alarms[0].condition.limit: 2 s: the point comes each 2 s"]),
     ("kind: above", "kind: equals", ["node.yaml:11: alarms[0].deadband: a condition 'equals' has no deadband; remove it"]),
     (", en: High CO", "", ["node.yaml:12: alarms[0].title.en: missing; it is required"]),
-    ("id: co-high", "id: source-bus", ["node.yaml:7: alarms[0].id: 'source-bus': source-… and processor-… are the agent's own"]),
+    (
+        "id: co-high",
+        "id: source-bus",
+        ["node.yaml:7: alarms[0].id: 'source-bus': source-…, processor-…, output-…, disk and disk-refuses"],
+    ),
     ("priority: high", "priority: urgent", ["node.yaml:10: alarms[0].priority: "]),
 ]
 
@@ -172,7 +177,7 @@ def muki(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_check_prints_a_summary_or_every_problem_and_exits_2(tmp_path: Path) -> None:
     good = muki("check", str(written(tmp_path, HEAD + ALARM)))
     assert good.returncode == 0
-    assert "node gas-1 of site mine: 14 points, 2 alarms" in good.stdout
+    assert "node gas-1 of site mine: 16 points, 4 alarms" in good.stdout
     assert "alarm  co-high  high  heading-3/co above 25" in good.stdout
     bad = muki("check", str(written(tmp_path, (HEAD + ALARM).replace("deadband: 2", "deadband: -2").replace("es: CO alto, ", ""))))
     assert bad.returncode == 2

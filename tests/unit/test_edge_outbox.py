@@ -1,15 +1,9 @@
 """The outbox: what put returned for is on disk, numbers have no gaps, and a damaged, full or overfull file is survived."""
 
-import random
-import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from contract.alarms import AlarmEvent, Transition
@@ -18,6 +12,7 @@ from edge.errors import Fatal, Misconfigured, Retry
 from edge.outbox import Outbox
 from edge.stored import ALARM, DATA, Stored
 from edge.thinning import thin
+from tests.campaigns.outbox_kills import campaign
 
 
 @contextmanager
@@ -240,47 +235,10 @@ def test_thinning_halves_until_nothing_is_left() -> None:
     assert single == [0, 4, 8, 12], "of messages with one frame, a quarter keep theirs after two visits"
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from contract.messages import ReadingFrame
-from edge.outbox import Outbox
-outbox = Outbox(Path(sys.argv[1]))
-value = int(sys.argv[2])
-while True:
-    batch = []
-    for _ in range(1 + value % 5):
-        value += 1
-        batch.append([ReadingFrame(value, {"a/b": float(value)})])
-    stored = outbox.put(batch)
-    print(outbox.boot, stored[-1].seq, value, flush=True)
-    if value % 7 == 0:
-        outbox.done(outbox.boot, [(1, stored[-1].seq - 20)] if stored[-1].seq > 20 else [])
-"""
-
-
 @pytest.mark.timeout(120)
-def test_thirty_kills_lose_nothing_that_put_returned_for(tmp_path: Path) -> None:
-    chance = random.Random(7)
-    value, boots, seq = 0, set(), 0
-    for _ in range(30):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(value)], stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            line = writer.stdout.readline()
-            time.sleep(chance.uniform(0.0, 0.05))
-            writer.kill()
-            lines = [line, *writer.stdout.readlines()]
-        complete = [text.split() for text in lines if text.endswith("\n")]
-        boots |= {fields[0] for fields in complete}
-        seq, value = int(complete[-1][1]), int(complete[-1][2])
-        database = sqlite3.connect(tmp_path / "outbox.db")
-        rows = database.execute("SELECT id, payload FROM message ORDER BY id").fetchall()
-        database.close()
-        numbers = [row[0] for row in rows]
-        assert numbers == list(range(numbers[0], numbers[-1] + 1)), "numbers have a gap"
-        assert numbers[-1] >= seq, "a message that put returned for is gone"
-        values = [int(msgspec.json.decode(payload)[0]["v"]["a/b"]) for _, payload in rows]
-        assert values == list(range(values[0], values[-1] + 1)), "a value is lost or doubled"
-        value = values[-1]  # the last put may have been committed without a chance to say so
-    assert len(boots) == 1
-    assert seq > 100
+def test_twenty_kills_lose_nothing_that_put_returned_for(tmp_path: Path) -> None:
+    tally = campaign(tmp_path, kills=20, seed=7)
+    assert tally.problems == []
+    assert tally.commits > 100
+    assert tally.events > 20
+    assert tally.thinned > 0
