@@ -11,6 +11,7 @@ from typing import IO, Literal
 
 from edge.errors import Fatal, Misconfigured, Retry
 
+PAGE = 512  # bytes: a commit writes some five pages beside the payload, and a memory card wears by what is written; see outbox_flash
 CHECKED_BYTES = 64 << 20  # a larger file is not read through at each start
 # A disk that takes nothing now: people or another program may change that, and the node is worth having meanwhile.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -56,6 +57,7 @@ def connected(path: Path, max_pages: int | None) -> sqlite3.Connection:
     """The file, checked and with its tables. ``max_pages`` bounds it: SQLite then answers as on a full disk. Raises sqlite3.Error."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
+        db.execute(f"PRAGMA page_size={PAGE}")  # of a new file
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA journal_size_limit=4194304")

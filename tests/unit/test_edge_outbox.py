@@ -163,7 +163,7 @@ def test_damage_found_while_running_stops_the_node_and_the_next_start_recovers(t
 
 
 def test_a_full_disk_is_a_retry_that_loses_nothing_and_no_number(tmp_path: Path) -> None:
-    with opened(tmp_path, max_pages=24) as outbox:
+    with opened(tmp_path, max_pages=192) as outbox:
         stored: list[Stored] = []
         with pytest.raises(Retry, match="the disk is full"):
             put_until_refused(outbox, stored)

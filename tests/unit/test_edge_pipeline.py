@@ -123,7 +123,7 @@ async def test_while_the_disk_is_full_messages_have_their_numbers_from_memory_an
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="muki.edge")
-    line = Line(tmp_path, max_pages=40)
+    line = Line(tmp_path, max_pages=320)
     async with running(line):
         number = 0
         while "the disk is full" not in caplog.text:
@@ -150,7 +150,7 @@ async def test_while_the_disk_is_full_messages_have_their_numbers_from_memory_an
 
 
 async def test_memory_is_bounded_while_neither_disk_nor_gateway_takes_anything(tmp_path: Path) -> None:
-    line = Line(tmp_path, max_pages=16)
+    line = Line(tmp_path, max_pages=128)
     async with running(line):
         line.pipeline.handle([reading(1.0, time_ns=index * 1_000_000) for index in range(FLUSH_READINGS * DATA_WAITING)])
         await until(lambda: line.disk.memory.data_room == 0, describe="memory to be full")
@@ -341,7 +341,7 @@ def test_the_clock_stamps_whole_milliseconds_and_asks_the_kernel() -> None:
 
 
 async def test_a_retry_of_the_disk_reaches_the_caller(tmp_path: Path) -> None:
-    disk = Disk(Outbox(tmp_path, max_pages=8))
+    disk = Disk(Outbox(tmp_path, max_pages=64))
     with pytest.raises(Retry, match="the disk is full"):
         await disk.remember({"one": "x" * 100_000})
     await disk.close()
