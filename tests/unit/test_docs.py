@@ -24,6 +24,7 @@ from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import Document
 from edge.alarm_settings import AlarmSettings
 from edge.config import load
+from edge.disk_alarms import disk_points
 from edge.health import health_points, module_point
 from edge.node_document import NodeDocument
 from edge.outputs import OutputContext, OutputSettings
@@ -251,6 +252,7 @@ def test_each_point_that_a_node_writes_of_itself_is_explained() -> None:
     text = page("nodes.md")
     rows = dict(re.findall(r"^\| `(NODE/[^`]+)` \| (\S+) \|", text, re.MULTILINE))
     expected = {f"NODE/{name.partition('/')[2]}": point.unit for name, point in health_points("node").items()}
+    expected |= {f"NODE/{name.partition('/')[2]}": point.unit for name, point in disk_points("node").items()}
     expected |= {module_point("NODE", kind, "NAME"): "bool" for kind in ("source", "processor", "output")}
     assert rows == expected
 
