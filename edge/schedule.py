@@ -3,7 +3,7 @@
 Live first: what was put since the connection began goes at once, alarm events before data. The history from before goes oldest first behind
 it, at a bounded rate and in at most half of the window. What the gateway has not acknowledged in time is sent again, later and later. A
 window bounds what is in flight; alarm events have a reserve beyond it, so that a gateway that stopped acknowledging data still hears them.
-When live data find no room they wait; of more than a window of them the oldest become history.
+When live data find no room they wait; of more than a window of them the oldest become history, and so do alarm events far above it.
 """
 
 from collections import deque
@@ -14,6 +14,7 @@ from edge.clock import SECOND
 from edge.stored import ALARM, Stored
 
 WINDOW = 200  # messages in flight
+ALARMS = 1000  # alarm events that wait in memory; the oldest above it are fetched from the disk when their turn comes
 RESERVE = 50  # alarm events beyond the window
 HISTORY_RATE = 200.0  # messages/s
 HISTORY_AFTER = 3.0  # s into a connection at the latest; sooner once a live message has gone out
@@ -79,12 +80,13 @@ class Schedule:
             if message.id not in self._waiting and message.id not in self._in_flight:
                 self._waiting.add(message.id)
                 (self._alarms if message.kind == ALARM else self._live).append(message)
-        while len(self._live) > self._window:
-            spilled = self._live.popleft()
-            self._waiting.discard(spilled.id)
-            self._exhausted = False
-            if self.cursor is not None:
-                self.cursor = min(self.cursor, spilled.id - 1)
+        for queue, most in ((self._live, self._window), (self._alarms, ALARMS)):
+            while len(queue) > most:
+                spilled = queue.popleft()
+                self._waiting.discard(spilled.id)
+                self._exhausted = False
+                if self.cursor is not None:
+                    self.cursor = min(self.cursor, spilled.id - 1)
 
     def found(self, messages: list[Stored], asked: int) -> None:
         """The history after ``cursor``, as the outbox gave it; fewer than ``asked`` means that there is no more."""

@@ -167,7 +167,8 @@ def campaign(folder: Path, kills: int, seed: int) -> Tally:
         if len(witness.boots) > 1:
             problems.append(f"kill {number}: another boot")
         totals = [total + now - then for total, now, then in zip(totals, witness.seen, before, strict=True)]
-    return Tally(kills, *totals, problems)
+    commits, values, events, thinned = totals
+    return Tally(kills, commits, values, events, thinned, problems)
 
 
 @click.command()

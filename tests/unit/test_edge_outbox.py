@@ -9,6 +9,7 @@ import pytest
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Alarm, Data, ReadingFrame, decode
 from edge.errors import Fatal, Misconfigured, Retry
+from edge.memory_line import MemoryLine
 from edge.outbox import Outbox
 from edge.stored import ALARM, DATA, Stored
 from edge.thinning import thin
@@ -242,3 +243,48 @@ def test_twenty_kills_lose_nothing_that_put_returned_for(tmp_path: Path) -> None
     assert tally.commits > 100
     assert tally.events > 20
     assert tally.thinned > 0
+
+
+def test_messages_from_memory_keep_their_numbers_behind_those_of_the_file_and_its_own_line_goes_on(tmp_path: Path) -> None:
+    memory = MemoryLine()
+    with opened(tmp_path) as outbox:
+        outbox.put([frames(1), frames(2)])
+        memory.put([frames(3)], [event("hot", Transition.ACTIVE)])
+        memory.put([frames(4)])
+        memory.done([(2, 2)])
+        assert [message.seq for message in memory.messages()] == [1, 3]
+        new = outbox.put([frames(5)], rescued=memory.messages(), happened=memory.happened())
+        assert [(message.boot, message.seq) for message in new] == [(outbox.boot, 3)]
+    for _ in range(2):
+        with opened(tmp_path) as outbox:
+            assert outbox.boots == {outbox.boot, memory.boot}
+            assert outbox.last_seq == 3
+            assert outbox.known().standing.keys() == {"hot"}
+            found = [(message.boot == outbox.boot, message.seq) for message in all_of(outbox)]
+            assert found == [(True, 1), (True, 2), (False, 1), (False, 3), (True, 3)]
+    with opened(tmp_path) as outbox:
+        outbox.done(memory.boot, [(1, 3)])
+        outbox.done(outbox.boot, [(2, 3)])
+        outbox.put([])
+        assert [(message.boot, message.seq) for message in all_of(outbox)] == [(outbox.boot, 1)]
+        assert outbox.put([frames(6)])[0].seq == 4
+        assert outbox.level().depth == 2
+
+
+def test_what_was_acknowledged_during_a_long_refusal_costs_no_memory(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        outbox.put([frames(number) for number in range(50)])
+        for number in range(1, 50):
+            outbox.done(outbox.boot, [(number, number)])
+            outbox.done("of a file that is gone", [(number, number)])
+        assert outbox._acknowledged.all() == [(outbox.boot, 1, 49)]
+        assert [message.seq for message in all_of(outbox)] == [50]
+
+
+def test_a_file_that_cannot_be_written_is_still_read_for_what_stands(tmp_path: Path) -> None:
+    assert Outbox.peek(tmp_path) == ({}, {}, {})
+    with opened(tmp_path) as outbox:
+        outbox.put([], [event("hot", Transition.ACTIVE), event("mute", Transition.SUPPRESS, 2)])
+        outbox.remember({"vibration": "state"})
+    known = Outbox.peek(tmp_path)
+    assert (known.standing.keys(), known.suppressed, known.memories) == ({"hot"}, {"mute": "a/b"}, {"vibration": "state"})

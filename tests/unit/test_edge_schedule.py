@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import SECOND
-from edge.schedule import HISTORY_AFTER, RESERVE, WINDOW, Choice, Schedule
+from edge.schedule import ALARMS, HISTORY_AFTER, RESERVE, WINDOW, Choice, Schedule
 from edge.stored import ALARM, DATA, Stored
 
 BOOT = "B1"
@@ -172,3 +172,41 @@ def test_everything_is_sent_until_it_is_acknowledged(seed: int, backlog: int, li
             break
     assert not disk
     assert plan.in_flight == 0
+
+
+def test_a_flood_of_alarm_events_waits_on_the_disk_and_not_in_memory() -> None:
+    plan = schedule()
+    plan.found([], 100)
+    flood = messages(1, ALARMS + 500, ALARM)
+    for one in flood:
+        plan.put([one])
+    first = send_all(plan, SECOND)
+    assert len(first) == WINDOW + RESERVE
+    assert first[0] == 501, "the oldest above the limit are fetched again"
+    seen = set(first)
+    now = SECOND
+    for _ in range(10_000):
+        now += SECOND // 20
+        plan.acknowledged(BOOT, [(number, number) for number in seen], now)
+        choice = plan.choose(now)
+        if choice.fetch:
+            after = plan.cursor or 0
+            plan.found([one for one in flood if one.id > after and one.id not in seen][: choice.fetch], choice.fetch)
+        seen |= set(send_all(plan, now))
+        if len(seen) == len(flood):
+            break
+    assert seen == {one.id for one in flood}, "and none is left out"
+
+
+def test_after_a_rewind_the_history_is_looked_through_again_and_what_is_known_is_not_sent_twice() -> None:
+    plan = schedule()
+    plan.put(messages(5, 6))
+    assert send_all(plan, SECOND) == [5, 6]
+    plan.found(messages(3, 4), 100)
+    assert plan.choose(SECOND).fetch == 0
+    assert send_all(plan, SECOND) == [3, 4]
+    plan.rewind()
+    assert plan.cursor is None
+    assert plan.choose(SECOND).fetch > 0
+    plan.found(messages(1, 6), 100)
+    assert send_all(plan, 2 * SECOND) == [1, 2]
