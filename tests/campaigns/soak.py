@@ -6,7 +6,7 @@ The periods of the sources are divided by the speed, so that the agent polls, st
 simulated hour has its trouble; eight hours bring each of them once:
 
     a dead slave, a broker killed, a gateway away for an hour and a half, a covered camera, garbage and a pulled plug on a serial line,
-    a disk that takes nothing, answers that are no answers, and an hour of peace.
+    a disk that refuses every write, answers that are no answers, and an hour of peace.
 
 The first eight hours are the warm-up. After them the RSS of the agent may never be more than 5 MB above the highest of the warm-up's last
 hour, and in each hour of peace no kind of descriptor and no thread may be more than in that one. At the end everything is acknowledged, no
@@ -16,6 +16,7 @@ number is missing at the gateway, and what the slave handed out is stored but fo
 import asyncio
 import itertools
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -44,7 +45,7 @@ FASTEST = 0.02  # s: a Modbus source polls no faster, so that at 60 it makes 72,
 DISK = 48 * MIB
 MIN_FREE = 8 * MIB
 HALF_PERIOD = 150  # polls between two transitions of an alarm
-TROUBLES = ("dead slave", "broker killed", "gateway away", "camera covered", "serial garbage", "disk full", "modbus garbage", "peace")
+TROUBLES = ("dead slave", "broker killed", "gateway away", "camera covered", "serial garbage", "disk refuses", "modbus garbage", "peace")
 
 
 class Sample(NamedTuple):
@@ -56,6 +57,7 @@ class Outcome(NamedTuple):
     samples: list[Sample]
     polls: int
     alarms: int
+    refusals: int  # times that the gateway was told that the disk takes nothing
     lost: list[int]
     missing: int
     log: str
@@ -98,6 +100,8 @@ class Outcome(NamedTuple):
                     found.append(f"hour {hour}: {last.descriptors[kind]} descriptors of kind {kind}, {before} when warm")
             if last.threads > max(one.threads for one in warm):
                 found.append(f"hour {hour}: {last.threads} threads, {max(one.threads for one in warm)} when warm")
+        if not self.refusals:
+            found.append("the gateway was never told that the disk takes nothing")
         if self.missing:
             found.append(f"{self.missing} numbers are missing at the gateway")
         if self.lost:
@@ -166,10 +170,15 @@ class Mine:
             self.serial.unplug()
             await asyncio.sleep(third)
             self.serial.plug()
-        elif kind == "disk full" and self.disk is not None:
-            await asyncio.to_thread(self.disk.fill)
+        elif kind == "disk refuses":
+            # A full disk alone is no trouble for a file that has room in itself: the kernel refuses the agent every write as well.
+            if self.disk is not None:
+                await asyncio.to_thread(self.disk.fill)
+            resource.prlimit(self.node.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
             await asyncio.sleep(2 * third)
-            self.disk.clear()
+            resource.prlimit(self.node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            if self.disk is not None:
+                self.disk.clear()
         elif kind == "modbus garbage":
             self.unit.inject(FaultKind.GARBAGE, times=20)
 
@@ -190,6 +199,11 @@ class Mine:
                 pass
             time.sleep(1)
         return sum(int(line["missing"]) for line in lines)
+
+    def told(self, alarm: str) -> int:
+        """How often the gateway was told that an alarm became active, as far as its journal shows at once."""
+        entries = self.gateway.get("/api/v1/alarms/history", key=f"soak-1.{alarm}", limit=1000)["entries"]
+        return sum(entry["what"] == "active" for entry in entries)
 
     def stored(self) -> tuple[set[int], list[int]]:
         """The numbers of the counter in the store, and when (ns) the agent said that it could not read it. The gateway must be stopped."""
@@ -275,7 +289,8 @@ async def soak(folder: Path, hours: int, speed: float) -> Outcome:
         asked = len(mine.counter.handed_out)
         await asyncio.sleep(2)
         missing = await asyncio.to_thread(mine.settle)
-        alarms = len((await asyncio.to_thread(mine.gateway.get, "/api/v1/alarms/history", key="soak-1.level-high", limit=1000))["entries"])
+        alarms = await asyncio.to_thread(mine.told, "level-high")
+        refusals = await asyncio.to_thread(mine.told, "disk-refuses")
         await asyncio.to_thread(mine.node.stop)
         await asyncio.to_thread(mine.gateway.stop, seconds=60)
         stored, unread = await asyncio.to_thread(mine.stored)
@@ -283,7 +298,7 @@ async def soak(folder: Path, hours: int, speed: float) -> Outcome:
     # A number that was handed out and not stored was on its way when an answer was too late, and the agent said so.
     silent = sorted(unread)
     lost = [number for number, at in given if number not in stored and not _said(silent, at)]
-    return Outcome(samples, len(given), alarms, lost, missing, mine.node.tail(400))
+    return Outcome(samples, len(given), alarms, refusals, lost, missing, mine.node.tail(400))
 
 
 def _said(unread: list[int], at: int) -> bool:
@@ -317,7 +332,8 @@ def main(hours: int, speed: float, as_json: bool, folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         outcome = asyncio.run(soak((folder or Path(temporary)).absolute(), hours, speed))
     problems = outcome.problems()
-    notes = [f"{outcome.polls} polls, {outcome.alarms} alarm transitions at the gateway; numbers missing: {outcome.missing}", *problems]
+    told = f"{outcome.alarms} alarms and {outcome.refusals} refusals of the disk at the gateway"
+    notes = [f"{outcome.polls} polls, {told}; numbers missing: {outcome.missing}", *problems]
     report("soak", outcome.rows(), as_json=as_json, notes=notes)
     if as_json:
         click.echo(json.dumps([[sample.hour, *sample.held] for sample in outcome.samples]), err=True)
