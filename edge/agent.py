@@ -17,7 +17,8 @@ from edge.disk import Disk
 from edge.disk_alarms import writes_point
 from edge.errors import EdgeError, Misconfigured, Retry
 from edge.health import PERIOD, Counters, Health, ModuleStatus
-from edge.outbox import Known, Outbox
+from edge.known import Known, peek
+from edge.outbox import Outbox
 from edge.outbox_file import free_bytes
 from edge.pipeline import Pipeline
 from edge.publisher import Publisher
@@ -88,7 +89,7 @@ class Agent:
             outbox = opening()
         except Retry as error:
             log.critical("node=%s starts without its outbox, which is tried again: %s", config.node, error)
-            return Disk(None, opening=opening, refusal=str(error)), Outbox.peek(config.data_dir)
+            return Disk(None, opening=opening, refusal=str(error)), peek(config.data_dir)
         known = outbox.known()
         if outbox.recovered:
             log.error("node=%s outbox: %s", config.node, outbox.recovered)

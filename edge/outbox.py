@@ -15,18 +15,17 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from contract.alarms import AlarmEvent, Transition
 from contract.frames import event_to_wire
 from contract.messages import ReadingFrame
-from edge.alarms import StandingAlarm
 from edge.clock import MS, now
 from edge.errors import Fatal, Misconfigured, Retry
 from edge.identifiers import ulid
-from edge.outbox_file import Commit, connected, explained, free_bytes, locked, reading_only
+from edge.known import MEMORY, SUPPRESSED, Known, known_in
+from edge.outbox_file import Commit, connected, explained, free_bytes, locked
 from edge.salvage import move_aside, readable_rows
 from edge.sequences import Acknowledged
 from edge.stored import ALARM, DATA, Level, Stored
@@ -38,20 +37,10 @@ _SIZE = "SELECT page_count * page_size, freelist_count * page_size FROM pragma_p
 _SWEEP = 200  # messages visited at a time
 _SWEEPS_PER_PUT = 10
 _REWRITTEN = 1 << 20  # bytes of thinned messages in one commit: its journal needs that room on a disk that may be nearly full
-_MEMORY = "memory/"  # begins the keys of meta that hold what a processor knows
-_SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design
 _OTHERS = "others"  # the key of meta that counts ids given to messages of other boots
 _OLDER = -(1 << 62)  # ids of messages taken over from a damaged file sort before all others
 
 _encoder = msgspec.json.Encoder()
-
-
-class Known(NamedTuple):
-    """What a node must know when it starts: raised alarms and points of suppressed ones by definition, states of processors by name."""
-
-    standing: dict[str, StandingAlarm]
-    suppressed: dict[str, str]
-    memories: dict[str, str]
 
 
 class Outbox:
@@ -219,9 +208,9 @@ class Outbox:
         elif event.transition is Transition.NORMAL:
             self._db.execute("DELETE FROM standing WHERE definition = ?", (event.definition,))
         elif event.transition is Transition.SUPPRESS:
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_SUPPRESSED + event.definition, event.point))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SUPPRESSED + event.definition, event.point))
         else:
-            self._db.execute("DELETE FROM meta WHERE key = ?", (_SUPPRESSED + event.definition,))
+            self._db.execute("DELETE FROM meta WHERE key = ?", (SUPPRESSED + event.definition,))
 
     def _delete(self, boot: str, low: int, high: int) -> None:
         if boot == self.boot:
@@ -260,21 +249,12 @@ class Outbox:
 
     def known(self) -> Known:
         """As of the last commit."""
-        return _known(self._db)
-
-    @staticmethod
-    def peek(folder: Path) -> Known:
-        """What a file holds that cannot be opened to be written; nothing where it cannot be read either."""
-        try:
-            with reading_only(folder / "outbox.db") as db:
-                return _known(db)
-        except (sqlite3.Error, OSError):
-            return Known({}, {}, {})
+        return known_in(self._db)
 
     def remember(self, states: Mapping[str, str]) -> None:
         """What processors know, by their names, in a commit of its own. Raises sqlite3.Error; the next one is worth as much."""
         with Commit(self._db):
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(_MEMORY + name, state) for name, state in states.items()])
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(MEMORY + name, state) for name, state in states.items()])
 
     def level(self) -> Level:
         oldest = self.take(None, 1)
@@ -326,13 +306,3 @@ class Outbox:
         finally:
             self._db.close()
             self._lock.close()
-
-
-def _known(db: sqlite3.Connection) -> Known:
-    standing = db.execute("SELECT definition, point, event, since_ns FROM standing").fetchall()
-
-    def noted(prefix: str) -> dict[str, str]:
-        rows = db.execute("SELECT key, value FROM meta WHERE key LIKE ? || '%'", (prefix,)).fetchall()
-        return {row[0].removeprefix(prefix): row[1] for row in rows}
-
-    return Known({row[0]: StandingAlarm._make(row) for row in standing}, noted(_SUPPRESSED), noted(_MEMORY))

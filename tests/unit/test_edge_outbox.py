@@ -9,6 +9,7 @@ import pytest
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Alarm, Data, ReadingFrame, decode
 from edge.errors import Fatal, Misconfigured, Retry
+from edge.known import peek
 from edge.memory_line import MemoryLine
 from edge.outbox import Outbox
 from edge.stored import ALARM, DATA, Stored
@@ -282,9 +283,9 @@ def test_what_was_acknowledged_during_a_long_refusal_costs_no_memory(tmp_path: P
 
 
 def test_a_file_that_cannot_be_written_is_still_read_for_what_stands(tmp_path: Path) -> None:
-    assert Outbox.peek(tmp_path) == ({}, {}, {})
+    assert peek(tmp_path) == ({}, {}, {})
     with opened(tmp_path) as outbox:
         outbox.put([], [event("hot", Transition.ACTIVE), event("mute", Transition.SUPPRESS, 2)])
         outbox.remember({"vibration": "state"})
-    known = Outbox.peek(tmp_path)
+    known = peek(tmp_path)
     assert (set(known.standing), known.suppressed, known.memories) == ({"hot"}, {"mute": "a/b"}, {"vibration": "state"})
