@@ -9,8 +9,10 @@ from typing import TypeVar
 from contract.alarms import AlarmEvent
 from contract.messages import ReadingFrame
 from edge.outbox import Level, Outbox, Stored
+from edge.progress import Mark
 
 _T = TypeVar("_T")
+CALL_LIMIT = 120.0  # s that one call may take: a worn card waits for tens of seconds, one that hangs waits for ever
 
 
 class Disk:
@@ -19,6 +21,7 @@ class Disk:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self._thread = ThreadPoolExecutor(1, "outbox")
+        self.mark = Mark("the outbox on disk", CALL_LIMIT)
 
     async def put(self, data: Sequence[Sequence[ReadingFrame]], events: Sequence[AlarmEvent] = ()) -> list[Stored]:
         return await self._call(lambda: self.outbox.put(data, events))
@@ -40,6 +43,14 @@ class Disk:
 
     async def _call(self, function: Callable[[], _T]) -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._working, function)
         except sqlite3.Error as error:  # put explains its own
             raise self.outbox.explain(error) from None
+
+    def _working(self, function: Callable[[], _T]) -> _T:
+        """In the thread: what it returns or raises is progress either way, and a caller that was cancelled does not end the call."""
+        self.mark.turn()
+        try:
+            return function()
+        finally:
+            self.mark.rest()

@@ -18,6 +18,7 @@ from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
 from edge.items import Item
 from edge.outbox import Stored
+from edge.progress import Mark
 from edge.trust import Trust
 from edge.worker import Worker
 
@@ -28,6 +29,8 @@ MAX_WAITING = 20_000  # readings kept in memory while the disk takes nothing; th
 TICK = 0.25  # s: how finely delays and silence are watched
 _FIRST_BACKOFF = 1.0
 _LONGEST_BACKOFF = 30.0
+WRITE_LIMIT = 150.0  # s that something may wait without an attempt to write it: more than the backoff, and than a call on the disk may take
+TICK_LIMIT = 30.0  # s that nobody may look at delays and silence
 _END_NS = 253402300799999 * clock.MS  # the year 9999: the contract's last instant
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -65,6 +68,9 @@ class Pipeline:
         self._undeclared: set[str] = set()
         self._complaint = ""
         self.shed = 0
+        self._write_mark = Mark("the writer of the outbox", WRITE_LIMIT)
+        self._tick_mark = Mark("the watch over delays and silence", TICK_LIMIT)
+        self.marks = (self._write_mark, self._tick_mark)
 
     def handle(self, items: Sequence[Item]) -> None:
         """Takes a batch from a source or a processor."""
@@ -116,6 +122,7 @@ class Pipeline:
     async def watch_time(self) -> None:
         """Delays that end and points that fall silent."""
         while True:
+            self._tick_mark.turn()
             await asyncio.sleep(TICK)
             now = clock.now()
             for stale in self._trust.tick(now):
@@ -128,12 +135,15 @@ class Pipeline:
         """Commits what has gathered until `close`; keeps it in memory while the disk takes nothing. Raises Fatal when the outbox is damaged."""
         backoff = _FIRST_BACKOFF
         while not self._closing.is_set():
+            self._write_mark.rest()
             await self._something.wait()
+            self._write_mark.turn()
             await _within(self._flush_every, self._urgent)
             try:
                 await self.flush()
             except (Retry, Misconfigured) as error:
                 self._complain(str(error))
+                self._write_mark.turn()  # the disk refuses: that is known, and no standstill
                 await _within(backoff, self._closing)
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
             else:

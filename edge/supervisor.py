@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from edge.config import ConfiguredSource
 from edge.errors import Fatal, Misconfigured, Retry
 from edge.health import ModuleStatus, module_point
 from edge.items import Item
+from edge.progress import Mark
 from edge.worker import explain
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ HOPELESS_BACKOFF = 300.0  # s after Misconfigured: only a person mends that, per
 GOOD_RUN = 60.0  # s after which the next failure begins with the first backoff again
 QUIET_PERIODS = 10  # a source that says nothing for so many of its own periods hangs
 QUIET_LEAST = 30.0  # s
+LETTING_GO = 120.0  # s that a source which was taken for hung may take to release its device; nothing but a restart mends it then
 
 
 class SourceSupervisor:
@@ -43,12 +46,19 @@ class SourceSupervisor:
         self._deliver = deliver
         self._quiet = quiet if quiet is not None else quiet_limit(entry.source.points())
         self._complaint = ""
+        self._restarts = 0
+        self.mark = Mark(f"source {self._name}", math.inf if self._quiet is None else self._quiet + LETTING_GO)
         self.status = ModuleStatus(module_point(node, "source", self._name), "source_fault")
+
+    def restarted(self) -> int:
+        """How often the source failed and was begun again."""
+        return self._restarts
 
     async def run(self) -> None:
         backoff = FIRST_BACKOFF
         while True:
             began = time.monotonic()
+            self.mark.turn()
             try:
                 await self._read()
                 why = "ended by itself"
@@ -79,19 +89,27 @@ class SourceSupervisor:
                 except TimeoutError:
                     if not limit.expired():
                         raise
+                    self._fault()  # now: the source may be slow to let go
                     raise Retry(f"delivered nothing for {self._quiet:g} s") from None
                 news = self.status.change(True, clock.now().wall_ns)
                 if news:
                     log.info("node=%s source=%s running", self._node, self._name)
                     self._complaint = ""
                     self._deliver(news)
+                self.mark.turn()
                 self._deliver(batch)
 
     def _failed(self, why: str, backoff: float) -> None:
+        self._restarts += 1
+        self.mark.rest()
         text = f"{why}; again in {backoff:g} s"
         level = logging.DEBUG if why == self._complaint else logging.WARNING
         log.log(level, "node=%s source=%s %s", self._node, self._name, text)
         self._complaint = why
+        self._fault()
+
+    def _fault(self) -> None:
+        """Said once: the module's point and each of its source's points."""
         now = clock.now().wall_ns
         news = self.status.change(False, now)
         if news:

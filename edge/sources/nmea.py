@@ -69,6 +69,9 @@ class NmeaSource:
     def lost_lines(self) -> int:
         return self._reader.lost_lines
 
+    def counters(self) -> Mapping[str, int]:
+        return {"lost_lines": self.lost_lines}
+
     def points(self) -> Mapping[str, PointDeclaration]:
         under = self._settings.under
         asset = under.partition("/")[0]

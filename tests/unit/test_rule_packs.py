@@ -91,7 +91,7 @@ def test_the_figures_of_pe_gas_1_never_change() -> None:
 
 def test_a_pack_brings_the_alarms_of_what_is_bound_with_the_name_of_the_place(tmp_path: Path) -> None:
     config = loaded(tmp_path, HEAD + PACK)
-    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith("source-")}
+    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith(("source-", "host-"))}
     assert set(own) == {"co-high", "co-very-high", "o2-low", "o2-high", "co-lost", "o2-lost"}
     assert (own["co-high"].point, own["co-high"].title) == ("heading-3/co", {"es": "CO alto: frente 3", "en": "High CO: heading 3"})
     assert own["co-high"].source.startswith("pe-gas@1: D.S. 024-2016-EM")
