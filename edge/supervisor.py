@@ -1,11 +1,12 @@
 """Keeps one source running: what it raises becomes a malfunction and a restart, and never reaches another source."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
@@ -83,13 +84,13 @@ class SourceSupervisor:
             while True:
                 try:
                     async with asyncio.timeout(self._quiet) as limit:
-                        batch = await anext(items)
+                        with self._said_in_time():
+                            batch = await anext(items)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
                     if not limit.expired():
                         raise
-                    self._fault()  # now: the source may be slow to let go
                     raise Retry(f"delivered nothing for {self._quiet:g} s") from None
                 news = self.status.change(True, clock.now().wall_ns)
                 if news:
@@ -107,6 +108,16 @@ class SourceSupervisor:
         log.log(level, "node=%s source=%s %s", self._node, self._name, text)
         self._complaint = why
         self._fault()
+
+    @contextlib.contextmanager
+    def _said_in_time(self) -> Iterator[None]:
+        """A source that is told to end because it is silent may be slow to let go, or never do so: it is known to fail from now on."""
+        timer = None if self._quiet is None else asyncio.get_running_loop().call_later(self._quiet, self._fault)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _fault(self) -> None:
         """Said once: the module's point and each of its source's points."""
