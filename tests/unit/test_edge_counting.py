@@ -183,10 +183,10 @@ def said(readings: list[Reading]) -> dict[str, float | None]:
 
 def test_counters_are_points_and_their_errors_a_rate() -> None:
     line, restarts = Line(), [0]
-    declared = counter_points("n", "bus", line, 10.0)  # type: ignore[arg-type]
+    declared = counter_points("n", "bus", line, 10.0)
     assert all(POINT.fullmatch(name) for name in declared)
     assert all(set(point.description) == {"es", "en"} and point.period == 10.0 for point in declared.values())
-    counted = SourceCounters("n", "bus", line, lambda: restarts[0], at(0))  # type: ignore[arg-type]
+    counted = SourceCounters("n", "bus", line, lambda: restarts[0], at(0))
     first = counted.readings(at(10))
     assert {reading.point for reading in first} == declared.keys()
     assert said(first)["errors_per_minute"] == 0
@@ -202,7 +202,7 @@ def test_counters_are_points_and_their_errors_a_rate() -> None:
 
 def test_a_source_that_cannot_tell_its_counters_stops_nothing() -> None:
     line = Line()
-    counted = SourceCounters("n", "bus", line, lambda: 0, at(0))  # type: ignore[arg-type]
+    counted = SourceCounters("n", "bus", line, lambda: 0, at(0))
     line.told = None
     readings = counted.readings(at(10))
     assert {str(reading.quality) for reading in readings} == {"bad:source_fault"}

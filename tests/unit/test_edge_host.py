@@ -1,6 +1,7 @@
 """What the computer tells: read from a tree of files as the kernel makes them, on a Pi, on an eMMC board, and on a machine that tells nothing."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_without_the_firmware_the_kernels_own_driver_tells_under_voltage(tmp_pat
 # --- the alarms ---
 
 
-def raised(looks: list[tuple[float, str, float | None]]) -> list[tuple[float, str, str]]:
+def raised(looks: Sequence[tuple[float, str, float | None]]) -> list[tuple[float, str, str]]:
     """Second, alarm and transition for readings (second, point, value)."""
     rules = AlarmRules(host_alarms("n"), "n", {})
     found: list[tuple[float, str, str]] = []
