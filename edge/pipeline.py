@@ -143,7 +143,6 @@ class Pipeline:
                 await self.flush()
             except (Retry, Misconfigured) as error:
                 self._complain(str(error))
-                self._write_mark.turn()  # the disk refuses: that is known, and no standstill
                 await _within(backoff, self._closing)
                 backoff = min(2 * backoff, _LONGEST_BACKOFF)
             else:

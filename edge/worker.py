@@ -9,13 +9,13 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from contract.values import Reading, bad
 from edge import clock
 from edge.config import ConfiguredProcessor
-from edge.daemon_thread import DaemonThread
 from edge.health import ModuleStatus, module_point
 from edge.items import Frame, Item, Waveform
 from edge.processing import Processor, Remembering
@@ -73,7 +73,7 @@ class Worker:
     def __init__(self, entries: Sequence[ConfiguredProcessor], node: str, *, stalled: float = STALLED) -> None:
         """``stalled``: seconds at one item after which a processor is a malfunction."""
         self._stalled = stalled
-        self._thread = DaemonThread("processing")
+        self._thread = ThreadPoolExecutor(1, "processing")
         self._benches = [_Bench(entry, node) for entry in entries]
         self._by_subject: dict[str, list[_Bench]] = {}
         for bench in self._benches:
@@ -130,7 +130,7 @@ class Worker:
                 if not worked:
                     await self._rest(loop.time())
         finally:
-            self._thread.end()
+            self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _rest(self, now: float) -> None:
         """Until an item comes, or a processor is due to be started again."""
@@ -146,7 +146,7 @@ class Worker:
     async def _call(self, bench: _Bench, function: Callable[[], Any]) -> Any:
         """What the processor returns or raises. Raises `_Stalled` when that takes too long; its thread is then left to it."""
         bench.mark.turn()
-        call = self._thread.call(function)
+        call = asyncio.get_running_loop().run_in_executor(self._thread, function)
         try:
             done, _ = await asyncio.wait([call], timeout=self._stalled)
         except asyncio.CancelledError:
@@ -157,8 +157,8 @@ class Worker:
             return call.result()
         bench.stalled = True
         call.add_done_callback(partial(self._came_back, bench))
-        self._thread.end()
-        self._thread = DaemonThread("processing")
+        self._thread.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, "processing")
         raise _Stalled(f"its call does not come back since {self._stalled:g} s; the other processors go on")
 
     def _came_back(self, bench: _Bench, call: "asyncio.Future[Any]") -> None:

@@ -21,7 +21,7 @@ from edge.sources.nmea import NmeaSettings, NmeaSource
 from edge.sources.serial_line import SerialLineSettings, SerialLineSource
 from simulators.field.gnss_receiver import Receiver
 from simulators.field.modbus_pdu import FaultKind, Unit
-from simulators.field.modbus_slave import RtuBus, TcpSlave
+from simulators.field.modbus_slave import RtuBus, TcpSlave, with_crc
 from simulators.field.serial_device import LineFault, SerialDevice, xor_line
 
 PATIENCE = 20.0  # s
@@ -99,6 +99,18 @@ async def test_a_slave_that_answers_late_is_silent_and_does_not_make_the_others_
     assert found.get("unit-2/timeouts") == 1
     assert "unit-2/crc_errors" not in found
     assert "unit-1/crc_errors" not in found
+
+
+def test_a_sound_answer_of_another_slave_is_no_damage() -> None:
+    """A slave that answers so late that another one is being asked, which is dead."""
+    bus = modbus(rtu={"port": "/dev/null"})
+    late = with_crc(bytes([2, 3, 2, 0, 7]))
+    for heard in (late, late[:-1], b""):
+        bus._trace(True, b"a request")
+        bus._trace(False, heard)
+        bus._count(1, None, malformed=False)
+    counted = {key: count for key, count in bus.counters().items() if count}
+    assert counted == {"unit-1/requests": 3, "unit-1/timeouts": 2, "unit-1/crc_errors": 1}
 
 
 @pytest.mark.parametrize(

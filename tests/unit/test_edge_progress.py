@@ -20,7 +20,6 @@ from contract.messages import Birth, PointDeclaration
 from contract.values import Reading, bad
 from edge.alarms import AlarmRules
 from edge.config import ConfiguredProcessor, ConfiguredSource
-from edge.daemon_thread import DaemonThread
 from edge.disk import CALL_LIMIT, Disk
 from edge.errors import Misconfigured, Retry
 from edge.items import Item
@@ -282,6 +281,7 @@ class Model:
     def __init__(self, name: str) -> None:
         self.name = name
         self.gate = threading.Event()
+        self.starts = 0
         self.at_once = 0
         self.most = 0
 
@@ -292,7 +292,9 @@ class Model:
         return {f"a/{self.name}": PointDeclaration("1")}
 
     def start(self) -> None:
-        pass
+        self.starts += 1
+        if self.name == "slow to start":
+            self.gate.wait(30)
 
     def process(self, item: Item) -> Sequence[Reading]:
         assert isinstance(item, Reading)
@@ -341,17 +343,21 @@ async def test_a_model_that_stalls_is_a_malfunction_and_the_others_go_on(tmp_pat
         await ended(running, watching)
 
 
-async def test_a_thread_gives_what_a_call_returns_or_raises_and_ends_when_told() -> None:
-    thread = DaemonThread("test")
-    assert await thread.call(lambda: 5) == 5
-    with pytest.raises(ZeroDivisionError):
-        await thread.call(lambda: 1 // 0)
-    gate = threading.Event()
-    first, second = thread.call(lambda: gate.wait(30)), thread.call(lambda: 7)
-    first.cancel()
-    gate.set()
-    assert await second == 7
-    thread.end()
+async def test_a_model_that_stalls_at_its_start_is_not_started_twice_at_once() -> None:
+    slow = Model("slow to start")
+    worker = Worker([ConfiguredProcessor(ProcessorSettings(name="slow", type="model", input="a/b"), slow)], "n", stalled=0.2)
+    delivered: list[Reading] = []
+    worker.deliver = delivered.extend
+    running = asyncio.create_task(worker.run())
+    worker.offer(Reading("a/b", 1, 1.0))
+    await until(lambda: any(reading.quality == bad("processor_fault") for reading in delivered))
+    for number in range(12):  # longer than the pause before a second start, and than another stall
+        worker.offer(Reading("a/b", 2 + number, 2.0))
+        await asyncio.sleep(0.1)
+    assert slow.starts == 1
+    slow.gate.set()
+    await until(lambda: Reading("a/slow to start", 13, 2.0) in delivered)
+    await ended(running)
 
 
 # --- a whole node ---

@@ -18,7 +18,7 @@ UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "muki-edge@.service"
 
 def settings() -> dict[str, str]:
     lines = [line for line in UNIT.read_text("utf-8").splitlines() if "=" in line and not line.startswith("#")]
-    found = [tuple(line.split("=", 1)) for line in lines]
+    found = [(key, value) for key, _, value in (line.partition("=") for line in lines)]
     assert len({key for key, _ in found}) == len(found), "a key stands twice"
     return dict(found)
 
