@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import horn_latency
 from contract.topics import node_topic
 from simulators.field.modbus_pdu import Bank, FaultKind, Unit
 from simulators.field.modbus_slave import TcpSlave
@@ -126,6 +127,13 @@ async def test_the_horn_sounds_within_a_poll_and_100_ms_without_broker_or_gatewa
                 assert f"alarm=output-{dead} active" in node.tail(200), "a dead one is told of, and stops nobody"
             assert await asyncio.to_thread(node.stop) == 0
         assert [relay.state(coil) for coil in (0, 1, 2)] == [0, 0, 0], "de-energised: quiet, quiet, and the fail-safe one in alarm"
+
+
+async def test_a_blocked_disk_and_busy_processing_do_not_hold_up_the_horn(tmp_path: Path) -> None:
+    """`python -m benchmarks.horn_latency` is the same with many more trials."""
+    whole, way = zip(*await horn_latency.agent(tmp_path, EVERY, 5, lock=True, busy=True), strict=True)
+    assert statistics.median(whole) < EVERY + LIMIT, whole
+    assert statistics.median(way) < LIMIT, way
 
 
 async def test_silence_is_for_the_horn_and_until_the_next_alarm_and_a_killed_agent_sounds_again(tmp_path: Path) -> None:
