@@ -17,9 +17,10 @@ from edge.alarms import AlarmRules
 from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
 from edge.items import Item
+from edge.lateness import Lateness
 from edge.outbox import Stored
 from edge.progress import Mark
-from edge.trust import Trust
+from edge.trust import Trust, within_range
 from edge.worker import Worker
 
 log = logging.getLogger("muki.edge.pipeline")
@@ -60,6 +61,7 @@ class Pipeline:
         self._flush_every = flush_every
         self._panel = panel
         self._trust = trust or Trust(points, {}, clock.now())
+        self._lateness = Lateness()
         self._readings: list[Reading] = []
         self._events: list[AlarmEvent] = []
         self._something = asyncio.Event()
@@ -87,7 +89,11 @@ class Pipeline:
         if reading.point not in self._points:
             self._refuse(reading.point)
             return
-        judged = self._trust.judge(presentable(reading, now.wall_ns), now)
+        told = presentable(reading, now.wall_ns)
+        if self._lateness.late(told, now):
+            self._keep(within_range(told, self._points[told.point]))
+            return
+        judged = self._trust.judge(told, now)
         if judged is not None:
             self._pass_on(judged, now)
 
@@ -99,6 +105,9 @@ class Pipeline:
             self._panel.read(reading)
         if reading.point in self._worker.wanted:
             self._worker.offer(reading)
+        self._keep(reading)
+
+    def _keep(self, reading: Reading) -> None:
         self._readings.append(reading)
         self._something.set()
 
