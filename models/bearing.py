@@ -99,7 +99,9 @@ def line_ratios(
     logs = _above_local_median(np.asarray(amplitude, np.float64)[None, :], step)
     # In a long record the lines are narrow: from one candidate to the next the highest harmonic moves by one of them at most, or it is missed.
     counts = [max(17, int(np.ceil(2 * SLIP * harmonics * order / step)) + 1) for order in orders]
-    ratios: Floats = np.exp(np.concatenate([_comb(logs, step, order, harmonics, count)[0] for order, count in zip(orders, counts, strict=True)]))
+    ratios: Floats = np.exp(
+        np.concatenate([_comb(logs, step, order, harmonics, count)[0] for order, count in zip(orders, counts, strict=True)])
+    )
     return ratios
 
 

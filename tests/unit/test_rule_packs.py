@@ -152,10 +152,20 @@ def test_the_figures_of_the_first_versions_never_change(name: str, figures: dict
         assert "general knowledge" not in alarm.source or alarm.certainty != "H", alarm.id
 
 
+def test_the_second_version_of_pe_gas_differs_in_methane_and_no_only() -> None:
+    first, second = ({alarm.id: alarm for alarm in read(reference).alarms} for reference in ("pe-gas@1", "pe-gas@2"))
+    assert second.keys() - first.keys() == {"no-high", "no-lost"}
+    assert second["no-high"].condition.limit == 25
+    assert {name for name in first if first[name] != second[name]} == {"ch4-ventilate", "ch4-withdraw", "ch4-cut-power", "ch4-evacuate"}
+    for name in first:
+        assert first[name].model_copy(update={"condition": second[name].condition}) == second[name], name
+
+
+@pytest.mark.parametrize("pack", ["us-gas@1", "pe-gas@2"])
 @pytest.mark.parametrize("methane", [0.5, 1.0, 1.5, 2.0])
-def test_methane_that_reaches_a_step_raises_it(methane: float) -> None:
+def test_methane_that_reaches_a_step_raises_it(methane: float, pack: str) -> None:
     """30 CFR 57.22232 to .22236: "if methane reaches 1.0 percent"."""
-    steps = sorted(alarm.condition.limit or 0 for alarm in read("us-gas@1").alarms if alarm.signal == "ch4" and alarm.condition.limit)
+    steps = sorted(alarm.condition.limit or 0 for alarm in read(pack).alarms if alarm.signal == "ch4" and alarm.condition.limit)
     assert sum(methane > step for step in steps) == [0.5, 1.0, 1.5, 2.0].index(methane) + 1
     assert sum(methane - 0.01 > step for step in steps) == [0.5, 1.0, 1.5, 2.0].index(methane), "the last digit below does not"
 
@@ -279,8 +289,16 @@ def test_an_override_reaches_the_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("pe-gas@1", "pe-gas@7", "node.yaml:17: packs[0].use: there is no pack 'pe-gas@7'; there is blast@1, conveyor@1, exposure@1, pe-gas@1"),
-        ("pe-gas@1", "pe-gas", "node.yaml:17: packs[0].use: 'pe-gas': write NAME@VERSION; there is blast@1, conveyor@1, exposure@1, pe-gas@1"),
+        (
+            "pe-gas@1",
+            "pe-gas@7",
+            "node.yaml:17: packs[0].use: there is no pack 'pe-gas@7'; there is blast@1, conveyor@1, exposure@1, pe-gas@1, pe-gas@2",
+        ),
+        (
+            "pe-gas@1",
+            "pe-gas",
+            "node.yaml:17: packs[0].use: 'pe-gas': write NAME@VERSION; there is blast@1, conveyor@1, exposure@1, pe-gas@1, pe-gas@2",
+        ),
         ("pe-gas@1", "../pe-gas@1", "node.yaml:17: packs[0].use: '../pe-gas@1': write NAME@VERSION"),
         ("{co: ", "{co9: ", "node.yaml:19: packs[0].bind.co9: pe-gas@1 has no signal 'co9'; it has ch4, co, co2, h2s, no2, o2, so2"),
         (
