@@ -154,8 +154,8 @@ def test_the_figures_of_the_first_versions_never_change(name: str, figures: dict
 
 def test_the_second_version_of_pe_gas_differs_in_methane_and_no_only() -> None:
     first, second = ({alarm.id: alarm for alarm in read(reference).alarms} for reference in ("pe-gas@1", "pe-gas@2"))
-    assert second.keys() - first.keys() == {"no-high", "no-lost"}
-    assert second["no-high"].condition.limit == 25
+    assert second.keys() - first.keys() == {"nitric-oxide-high", "nitric-oxide-lost"}
+    assert second["nitric-oxide-high"].condition.limit == 25
     assert {name for name in first if first[name] != second[name]} == {"ch4-ventilate", "ch4-withdraw", "ch4-cut-power", "ch4-evacuate"}
     for name in first:
         assert first[name].model_copy(update={"condition": second[name].condition}) == second[name], name
