@@ -143,6 +143,7 @@ async def test_silence_is_for_the_horn_and_until_the_next_alarm_and_a_killed_age
             await until(lambda: relay.state(2), seconds=30, describe=node.tail())
             sensor.set(100)
             await until(lambda: relay.state(0) and relay.state(1), describe=node.tail())
+            await asyncio.sleep(0.3)  # a person takes that long to react
             sensor.button = 1
             await until(lambda: not relay.state(0), describe=node.tail())
             assert relay.state(1), "the beacon goes on"

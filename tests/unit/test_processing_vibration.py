@@ -117,6 +117,10 @@ def test_below_600_rpm_the_band_begins_at_2_hz() -> None:
     slow = waveform(tone(5, 0.02, rate=2560, seconds=4), 2560)
     assert named(processor(rpm=599).process(slow))["rms_velocity"] == pytest.approx(velocity_of_tone(5, 0.02), rel=0.02)
     assert (named(processor(rpm=600).process(slow))["rms_velocity"] or 0) < 0.05 * velocity_of_tone(5, 0.02)
+    slowest = waveform(tone(2.5, 0.02, rate=2560, seconds=8), 2560)
+    assert named(processor(rpm=120).process(slowest))["rms_velocity"] == pytest.approx(velocity_of_tone(2.5, 0.02), rel=0.02)
+    below = waveform(tone(1.5, 0.02, rate=2560, seconds=8), 2560)
+    assert (named(processor(rpm=120).process(below))["rms_velocity"] or 0) < 0.05 * velocity_of_tone(1.5, 0.02)
 
 
 def test_kurtosis_of_noise_is_3_and_of_impulses_is_high() -> None:
@@ -348,6 +352,13 @@ def test_the_energy_of_bands_is_that_of_the_tones_in_them() -> None:
     assert values["band_beyond"] is None, "the sampling does not reach it"
     parts = [values[name] or 0 for name in ("band_low", "band_gear", "band_high")]
     assert sum(part**2 for part in parts) == pytest.approx((values["rms_acceleration"] or 0) ** 2, rel=0.01)
+
+
+def test_the_line_between_two_bands_counts_once() -> None:
+    """1 s long, so lines are 1 Hz apart, and the window spreads a tone on 1000 Hz over 999, 1000 and 1001: 1/6, 4/6 and 1/6 of its power."""
+    values = named(processor(bands={"low": [100, 1000], "high": [1000, 3000]}).process(waveform(tone(1000))))
+    assert values["band_low"] == pytest.approx(np.sqrt(0.5 / 6), rel=1e-3)
+    assert values["band_high"] == pytest.approx(np.sqrt(0.5 * 5 / 6), rel=1e-3)
 
 
 def test_a_band_is_from_low_to_high() -> None:
