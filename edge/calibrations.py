@@ -90,7 +90,11 @@ class CalibrationFile:
                 continue
             try:
                 found.append(_decoder.decode(line))
-            except msgspec.MsgspecError as error:
+            except (
+                msgspec.MsgspecError,
+                UnicodeDecodeError,
+                RecursionError,
+            ) as error:  # msgspec leaves text that is no UTF-8 to the reader
                 log.warning("%s:%d is damaged and passed over: %s", self._path, number, error)
         return found
 

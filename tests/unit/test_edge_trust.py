@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,28 @@ def test_nothing_is_good_after_bad_without_a_new_measurement(steps: list[tuple[s
             assert (told.value, str(told.quality)) == (value, "good" if value <= 500 else "uncertain:out_of_range")
 
 
+REASONS = ["sensor_fault", "out_of_range", "impossible_rate", "stuck", "calibration_overdue", "bump_overdue", "clock_unsure"]
+
+
+@examples
+@given(st.sets(st.sampled_from(REASONS)))
+def test_of_several_doubts_the_first_of_the_page_is_told(wanted: set[str]) -> None:
+    """Each doubt is made by its own cause, in any combination."""
+    keys: dict[str, Any] = {"max_rate": 1, "confirm": 10} if "impossible_rate" in wanted else {}
+    keys |= {"stuck_after": 50, "noise": 2000} if "stuck" in wanted else {}
+    judge = Trust(POINTS, {"gas/co": TrustSettings(needs_clock=True, **keys)}, at(0), clock_point="n/clock/synchronised")
+    judge.judge(Reading("n/clock/synchronised", at(0).wall_ns, 0.0 if "clock_unsure" in wanted else 1.0), at(0))
+    for second in range(60):
+        says(judge, second, 100.0)
+    never, later = 0, at(10**6).wall_ns
+    judge.know({"gas/co": Due(never if "calibration_overdue" in wanted else later, never if "bump_overdue" in wanted else later)})
+    source = uncertain("sensor_fault") if "sensor_fault" in wanted else GOOD
+    value = 900.0 if "out_of_range" in wanted else 300.0
+    found = says(judge, 60, value, source)
+    expected = next((f"uncertain:{reason}" for reason in REASONS if reason in wanted), "good")
+    assert found == expected
+
+
 # --- late ---
 
 
@@ -389,6 +412,19 @@ def node(folder: Path, text: str) -> NodeConfig:
     file = folder / "node.yaml"
     file.write_text(text, "utf-8")
     return load(file, {})
+
+
+@examples
+@given(st.lists(st.one_of(st.binary(max_size=60), st.just(b'{"point":"\xff","date":"2026-01-01","by":"a","recorded":"x"}')), max_size=6))
+def test_no_damage_to_the_file_hides_a_sound_line_or_stops_the_node(damage: list[bytes]) -> None:
+    sound = Calibration("gas/co", datetime.date(2025, 11, 1), "R", "2025-11-01T10:00:00+00:00")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / FILE).write_bytes(b"\n".join(damage))
+        record(folder, sound)
+        found = CalibrationFile(folder).news()
+    assert found is not None
+    assert sound in found
 
 
 def test_patterns_are_merged_key_by_key_and_the_later_wins(tmp_path: Path) -> None:

@@ -295,6 +295,13 @@ def test_a_reduced_limit_is_compared_with_the_average_of_the_shift_and_never_wit
     assert value(found["shift_average_percent"]) == pytest.approx(100), "25 ppm reduced by 0.5"
     assert not any(name.startswith("twa") and name != "twa_coverage" for name in found)
     assert "12.5 ppm" in processor.points()[f"{GAS}/shift_average_percent"].description["es"]
+    settings = ExposureSettings.model_validate(
+        {
+            **{"name": "x", "type": "exposure", "input": GAS, "unit": "ppm", "twa": 30, "stel": 40, "ceiling": 50},
+            **{"reduction": "brief-scala", "week_hours": 56},
+        }
+    )
+    assert settings.judged() == (pytest.approx(15), 40, 50), "the longer shift is no reason for another limit of 15 minutes"
 
 
 def test_article_63_lowers_mg_m3_only() -> None:
@@ -433,6 +440,11 @@ def test_a_gas_that_is_not_known_is_not_zero(no: Reading | None, no2: float, exp
     assert found.quality == quality
 
 
+def test_exactly_the_limit_does_not_exceed_and_a_drift_below_zero_is_no_credit() -> None:
+    assert mixed(None, Reading("a/gas/no2", SHIFT, 3.0)) == Reading("a/gas/mixture", SHIFT, None, bad("incomplete")), "3/3 is not above 1"
+    assert value(mixed(Reading("a/gas/no", SHIFT, -5.0), Reading("a/gas/no2", SHIFT, 1.5))) == pytest.approx(0.5)
+
+
 def test_a_mixture_needs_its_input_among_different_components() -> None:
     with pytest.raises(ValidationError, match="none of the components"):
         mixture(input="a/gas/co")
@@ -475,6 +487,12 @@ def test_a_cell_calibrated_at_the_site_follows_its_barometer() -> None:
 def test_without_a_pressure_oxygen_is_not_guessed(barometer: Reading | None, quality: object) -> None:
     found = oxygen(barometer, pressure_point="a/air/pressure")
     assert (found["corrected"].value, found["corrected"].quality) == (None, quality)
+
+
+@pytest.mark.parametrize(("kpa", "doubt"), [(95.1, False), (94.9, True), (104.9, False), (105.1, True)])
+def test_five_percent_of_pressure_ask_for_a_calibration(kpa: float, doubt: bool) -> None:
+    found = oxygen(None, calibration_kpa=100, pressure_kpa=kpa)
+    assert found["corrected"].quality == (uncertain("calibration_pressure") if doubt else GOOD)
 
 
 def test_one_pressure_is_needed() -> None:
