@@ -200,7 +200,9 @@ def test_after_a_lost_connection_the_old_value_comes_back_doubted_and_does_not_e
     st.lists(st.tuples(st.sampled_from(["new", "again", "bad", "tick"]), st.sampled_from([1.0, 2.0, 600.0])), max_size=40), st.booleans()
 )
 def test_nothing_is_good_after_bad_without_a_new_measurement(steps: list[tuple[str, float]], watched: bool) -> None:
-    judge, last, lost, stale = trust(**({"stale_after": 3} if watched else {})), None, False, False
+    judge = trust(stale_after=3) if watched else trust()
+    last: Reading | None = None
+    lost = stale = False
     for second, (what, value) in enumerate(steps):
         now = at(second)
         if what == "tick":
@@ -212,7 +214,7 @@ def test_nothing_is_good_after_bad_without_a_new_measurement(steps: list[tuple[s
             told, lost = judge.judge(Reading("gas/co", now.wall_ns, None, bad("no_response")), now), True
             assert told is not None
             assert told.quality == bad("no_response")
-        elif what == "again":
+        elif what == "again" and last is not None:
             told = judge.judge(last, now)
             assert told is None or (lost and not stale and told.quality.level == "uncertain")
         else:
