@@ -90,11 +90,7 @@ class CalibrationFile:
                 continue
             try:
                 found.append(_decoder.decode(line))
-            except (
-                msgspec.MsgspecError,
-                UnicodeDecodeError,
-                RecursionError,
-            ) as error:  # msgspec leaves text that is no UTF-8 to the reader
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # the first has not all that damage can raise
                 log.warning("%s:%d is damaged and passed over: %s", self._path, number, error)
         return found
 
