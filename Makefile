@@ -30,6 +30,7 @@ benchmarks:
 	$(PY) -m benchmarks.edge_cost
 	$(PY) -m benchmarks.latency
 	$(PY) -m benchmarks.modbus_bus
+	$(PY) -m benchmarks.horn_latency
 	$(PY) -m benchmarks.store_write
 
 clean:

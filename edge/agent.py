@@ -13,10 +13,12 @@ from edge.alarm_panel import AlarmPanel
 from edge.alarms import AlarmRules, released, removed
 from edge.calibrations import CalibrationFile, due
 from edge.config import NodeConfig
+from edge.counting import SourceCounters
 from edge.disk import Disk
 from edge.disk_alarms import writes_point
 from edge.errors import EdgeError, Misconfigured, Retry
 from edge.health import PERIOD, Counters, Health, ModuleStatus
+from edge.host import Host
 from edge.known import Known, peek
 from edge.outbox import Outbox
 from edge.outbox_file import free_bytes
@@ -64,8 +66,21 @@ class Agent:
         )
         self._panel.report_to(self._pipeline.handle)
         self._worker.deliver = self._pipeline.handle
-        self._watchdog = Watchdog()
         self._supervisors = [SourceSupervisor(entry, node, self._pipeline.handle) for entry in config.sources]
+        self._watchdog = Watchdog(
+            marks=[
+                self._disk.mark,
+                *self._pipeline.marks,
+                self._publisher.mark,
+                *self._worker.marks,
+                *(supervisor.mark for supervisor in self._supervisors),
+            ]
+        )
+        self._counters = [
+            SourceCounters(node, entry.settings.name, entry.source, supervisor.restarted, clock.now())
+            for entry, supervisor in zip(config.sources, self._supervisors, strict=True)
+        ]
+        self._host = Host(config.data_dir)
         self._statuses: list[ModuleStatus] = [
             disk_status,
             *(supervisor.status for supervisor in self._supervisors),
@@ -155,7 +170,9 @@ class Agent:
                 malformed_acks=self._publisher.malformed_acks,
             )
             now = clock.now()
-            readings = health.readings(counters, clock.synchronisation(), now.wall_ns)
+            readings = health.readings(counters, clock.synchronisation(), self._host.look(), now.wall_ns)
+            for counted in self._counters:
+                readings += counted.readings(now)
             for status in self._statuses:
                 readings += status.current(now.wall_ns)
             self._pipeline.handle(readings)

@@ -68,7 +68,8 @@ class AlarmRule:
     def update(self, reading: Reading, now: Instant) -> AlarmEvent | None:
         """The transition that a reading of one of this rule's points brings, if any."""
         if self.definition.condition.kind is ConditionKind.SILENCE:
-            if reading.value is not None:  # a point that only says it could not be read is silent
+            # A point that only says it could not be read is silent, and so is one that says again what it had said before.
+            if reading.value is not None and reading.quality.reason != "repeated":
                 self._told, self._last = now.steady_ns, reading
             return self.tick(now)
         if reading.point == self.definition.point:

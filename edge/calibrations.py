@@ -90,7 +90,7 @@ class CalibrationFile:
                 continue
             try:
                 found.append(_decoder.decode(line))
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # the first has not all that damage can raise
                 log.warning("%s:%d is damaged and passed over: %s", self._path, number, error)
         return found
 
@@ -109,16 +109,20 @@ def due(settings: Mapping[str, TrustSettings], records: Iterable[Calibration]) -
     found = {}
     for point, one_point in settings.items():
         tested = max((date for date in (bumped[point], calibrated[point]) if date is not None), default=None)
-        times = Due(_end(calibrated[point], one_point.calibration_every), _end(tested, one_point.bump_every))
-        if times != Due():
-            found[point] = times
+        ends = _end(calibrated[point], one_point.calibration_every), _end(tested, one_point.bump_every)
+        if ends != (None, None):
+            found[point] = Due(*ends, _begin(calibrated[point]), _begin(tested))
     return found
+
+
+def _begin(date: datetime.date | None) -> int:
+    return 0 if date is None else (date - datetime.date(1970, 1, 1)).days * _DAY
 
 
 def _end(date: datetime.date | None, days: int | None) -> int | None:
     if days is None:
         return None
-    return 0 if date is None else (date - datetime.date(1970, 1, 1)).days * _DAY + (days + 1) * _DAY
+    return 0 if date is None else _begin(date) + (days + 1) * _DAY
 
 
 class CalibrationError(ValueError):

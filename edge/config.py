@@ -15,10 +15,12 @@ from contract.messages import PointDeclaration
 from contract.values import check_point
 from edge.alarm_problems import alarm_problems
 from edge.alarm_settings import AlarmSettings
+from edge.counting import counter_points
 from edge.disk_alarms import NAMES as DISK_ALARMS
 from edge.disk_alarms import disk_alarms, disk_points
 from edge.errors import Misconfigured
-from edge.health import health_points, malfunction_alarm, module_point, module_points
+from edge.health import PERIOD, health_points, malfunction_alarm, module_point, module_points
+from edge.host_alarms import PREFIX, host_alarms
 from edge.node_document import BrokerSettings, NodeDocument, OutboxSettings
 from edge.outputs import ConfiguredOutput, OutputContext
 from edge.outputs.silence import SilenceSettings
@@ -85,6 +87,11 @@ class _Loader:
         modules = [("source", e.settings.name) for e in sources] + [("processor", e.settings.name) for e in processing]
         modules += [("output", name) for name in edge.outputs.names(outputs, node.silence_button)]
         own = {**health_points(node.node), **disk_points(node.node), **module_points(node.node, modules)}
+        for index, entry in enumerate(sources):
+            try:
+                own.update(counter_points(node.node, entry.settings.name, entry.source, PERIOD))
+            except ValueError as error:
+                self._problem(("sources", index, "type"), f"its counters() names what cannot be a point: {error}")
         for name in own.keys() & self.points.keys():
             self._problem(self.declared_at[name], f"point {name!r} is one that the agent itself writes: choose another asset")
         self.points.update(own)
@@ -95,6 +102,7 @@ class _Loader:
         for kind, name in modules:
             alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
         alarms += disk_alarms(node.node, node.outbox.min_free)
+        alarms += host_alarms(node.node)
         button = node.silence_button.point if node.silence_button else None
         if complete and button is not None and button not in self.points:
             self._problem(("silence_button", "point"), f"nobody declares point {button!r}; {_hint(button, list(self.points))}")
@@ -255,10 +263,11 @@ class _Loader:
                 self._problem(
                     (*location, "id"), f"{settings.id!r} is taken, first at {self.document.where(seen[settings.id])}: choose another"
                 )
-            elif settings.id.startswith(("source-", "processor-", "output-")) or settings.id in DISK_ALARMS:
+            elif settings.id.startswith(("source-", "processor-", "output-", PREFIX)) or settings.id in DISK_ALARMS:
                 self._problem(
                     (*location, "id"),
-                    f"{settings.id!r}: source-…, processor-…, output-…, disk and disk-refuses are the agent's own malfunction alarms; rename it",
+                    f"{settings.id!r}: source-…, processor-…, output-…, host-…, disk and disk-refuses are the agent's own malfunction alarms;"
+                    " rename it",
                 )
             seen[settings.id] = location
             for key, point in settings.points():

@@ -17,6 +17,7 @@ from contract.messages import ReadingFrame
 from edge.errors import Misconfigured, Retry
 from edge.memory_line import MemoryLine
 from edge.outbox import Outbox
+from edge.progress import Mark
 from edge.stored import Level, Stored
 
 log = logging.getLogger("muki.edge.disk")
@@ -26,6 +27,7 @@ LONGEST_BACKOFF = 30.0
 _WITHOUT_LIMIT = 1 << 30
 
 _T = TypeVar("_T")
+CALL_LIMIT = 120.0  # s that one call may take: a worn card waits for tens of seconds, one that hangs waits for ever
 
 
 class Disk:
@@ -45,6 +47,7 @@ class Disk:
         self._backoff = FIRST_BACKOFF
         self._retry_at = time.monotonic() + FIRST_BACKOFF if refusal else 0.0
         self._thread = ThreadPoolExecutor(1, "outbox")
+        self.mark = Mark("the outbox on disk", CALL_LIMIT)
 
     @property
     def outbox(self) -> Outbox:
@@ -150,8 +153,16 @@ class Disk:
 
     async def _call(self, function: Callable[[], _T]) -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._working, function)
         except sqlite3.Error as error:  # put explains its own
             if self.file is None:
                 raise Retry(str(error)) from None
             raise self.file.explain(error) from None
+
+    def _working(self, function: Callable[[], _T]) -> _T:
+        """In the thread: what it returns or raises is progress either way, and a caller that was cancelled does not end the call."""
+        self.mark.turn()
+        try:
+            return function()
+        finally:
+            self.mark.rest()

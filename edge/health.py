@@ -1,6 +1,5 @@
 """What a node says of itself: metrics as ordinary points each 10 s, and for each source and processor a point and a malfunction alarm."""
 
-import os
 import resource
 import time
 from collections.abc import Iterable
@@ -11,11 +10,11 @@ from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority,
 from contract.messages import PointDeclaration
 from contract.values import GOOD, Reading, bad
 from edge.clock import Synchronisation
+from edge.host import HostState
 
 PERIOD = 10.0  # seconds between health readings
 OFF_DELAY = 5.0  # seconds a module must run before its malfunction clears: a flapping line is one alarm, not fifty
 
-_THERMAL = Path("/sys/class/thermal")
 _PAGE = resource.getpagesize()
 
 _POINTS: dict[str, tuple[str, str, str, str]] = {  # signal -> unit, kind, es, en
@@ -29,10 +28,26 @@ _POINTS: dict[str, tuple[str, str, str, str]] = {  # signal -> unit, kind, es, e
     "agent/shed": ("items", "counter", "Elementos descartados por sobrecarga", "Items shed under load"),
     "agent/malformed_acks": ("messages", "counter", "Confirmaciones ilegibles", "Acknowledgements that could not be read"),
     "host/temperature": ("degC", "analog", "Temperatura del procesador", "Temperature of the processor"),
+    "host/undervoltage": ("bool", "digital", "Alimentación insuficiente", "Supply voltage too low"),
+    "host/throttled": ("bool", "digital", "Procesador frenado", "Processor slowed down by heat or supply"),
+    "host/memory_available": ("MB", "analog", "Memoria disponible", "Memory available"),
+    "host/load": ("1", "analog", "Carga por núcleo, último minuto", "Load of each core, last minute"),
+    "host/uptime": ("s", "analog", "Tiempo desde el arranque", "Time since the boot"),
+    "disk/written": ("MB", "counter", "Escrito en el disco desde el arranque", "Written to the disk since the boot"),
+    "disk/wear": ("%", "analog", "Vida útil gastada del disco", "Life of the disk that is used up"),
+    "disk/reserve": (
+        "1",
+        "analog",
+        "Bloques de reserva del disco: 1 normal, 2 pocos, 3 casi ninguno",
+        "Spare blocks of the disk: 1 normal, 2 few, 3 hardly any",
+    ),
     "clock/offset": ("ms", "analog", "Desvío del reloj", "Clock offset"),
     "clock/synchronised": ("bool", "digital", "Reloj sincronizado", "Clock synchronised"),
 }
-_RANGES: dict[str, tuple[float, float]] = {"host/temperature": (-40, 125), "clock/synchronised": (0, 1)}
+_RANGES: dict[str, tuple[float, float]] = {
+    "host/temperature": (-40, 125),
+    **dict.fromkeys(("host/undervoltage", "host/throttled", "clock/synchronised"), (0.0, 1.0)),
+}
 
 
 def health_points(node: str) -> dict[str, PointDeclaration]:
@@ -130,7 +145,7 @@ class Health:
         self._cpu = time.process_time()
         self._at = time.monotonic()
 
-    def readings(self, counters: Counters, clock: Synchronisation, time_ns: int) -> list[Reading]:
+    def readings(self, counters: Counters, clock: Synchronisation, host: HostState, time_ns: int) -> list[Reading]:
         """One reading for each of `health_points`; what this machine does not tell is bad:not_available."""
         cpu, at = time.process_time(), time.monotonic()
         share = 100.0 * (cpu - self._cpu) / max(at - self._at, 1e-3)
@@ -145,9 +160,17 @@ class Health:
             "agent/cpu": round(share, 2),
             "agent/shed": counters.shed,
             "agent/malformed_acks": counters.malformed_acks,
-            "host/temperature": temperature(),
+            "host/temperature": host.temperature,
+            "host/undervoltage": _bit(host.undervoltage),
+            "host/throttled": _bit(host.throttled),
+            "host/memory_available": host.memory_available,
+            "host/load": host.load,
+            "host/uptime": host.uptime,
+            "disk/written": host.disk_written,
+            "disk/wear": host.disk_wear,
+            "disk/reserve": host.disk_reserve,
             "clock/offset": clock.offset_ms,
-            "clock/synchronised": None if clock.synchronised is None else float(clock.synchronised),
+            "clock/synchronised": _bit(clock.synchronised),
         }
         return [
             Reading(f"{self._node}/{signal}", time_ns, value, bad("not_available") if value is None else GOOD)
@@ -181,16 +204,5 @@ def rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
-def temperature() -> float | None:
-    """The hottest thermal zone in °C, or None."""
-    values: list[float] = []
-    try:
-        zones = [entry.path for entry in os.scandir(_THERMAL) if entry.name.startswith("thermal_zone")]
-    except OSError:
-        return None
-    for zone in zones:
-        try:
-            values.append(int(Path(zone, "temp").read_text()) / 1000)
-        except (OSError, ValueError):
-            continue
-    return max(values, default=None)
+def _bit(state: bool | None) -> float | None:
+    return None if state is None else float(state)

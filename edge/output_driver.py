@@ -54,7 +54,7 @@ class OutputDriver:
             self._wake.set()
 
     def silence(self) -> bool:
-        if not self.demand.silence():
+        if not self.demand.silence(time.monotonic()):
             return False
         self._wake.set()
         return True

@@ -17,8 +17,10 @@ from edge.alarms import AlarmRules
 from edge.disk import Disk
 from edge.health import ModuleStatus
 from edge.items import Item
+from edge.lateness import Lateness
+from edge.progress import Mark
 from edge.stored import DATA, Stored
-from edge.trust import Trust
+from edge.trust import Trust, within_range
 from edge.worker import Worker
 
 log = logging.getLogger("muki.edge.pipeline")
@@ -28,6 +30,8 @@ MAX_WAITING = 20_000  # readings kept in memory while neither the disk nor the g
 MAX_EVENTS = 10_000  # alarm events likewise, beyond those that already have a number in memory
 _LOOK_AGAIN = 1.0  # s
 TICK = 0.25  # s: how finely delays and silence are watched
+WRITE_LIMIT = 200.0  # s that something may wait without an attempt to write it: more than `flush_every` and a call on the disk may take
+TICK_LIMIT = 30.0  # s that nobody may look at delays and silence
 _END_NS = 253402300799999 * clock.MS  # the year 9999: the contract's last instant
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -59,6 +63,7 @@ class Pipeline:
         self._panel = panel
         self._disk_status = disk_status
         self._trust = trust or Trust(points, {}, clock.now())
+        self._lateness = Lateness()
         self._readings: list[Reading] = []
         self._events: list[AlarmEvent] = []
         self._something = asyncio.Event()
@@ -67,6 +72,9 @@ class Pipeline:
         self._undeclared: set[str] = set()
         self._complaint = ""
         self.shed = 0
+        self._write_mark = Mark("the writer of the outbox", WRITE_LIMIT)
+        self._tick_mark = Mark("the watch over delays and silence", TICK_LIMIT)
+        self.marks = (self._write_mark, self._tick_mark)
 
     def handle(self, items: Sequence[Item]) -> None:
         """Takes a batch from a source or a processor."""
@@ -83,7 +91,11 @@ class Pipeline:
         if reading.point not in self._points:
             self._refuse(reading.point)
             return
-        judged = self._trust.judge(presentable(reading, now.wall_ns), now)
+        told = presentable(reading, now.wall_ns)
+        if self._lateness.late(told, now):
+            self._keep(within_range(told, self._points[told.point]))
+            return
+        judged = self._trust.judge(told, now)
         if judged is not None:
             self._pass_on(judged, now)
 
@@ -95,6 +107,9 @@ class Pipeline:
             self._panel.read(reading)
         if reading.point in self._worker.wanted:
             self._worker.offer(reading)
+        self._keep(reading)
+
+    def _keep(self, reading: Reading) -> None:
         self._readings.append(reading)
         self._something.set()
 
@@ -118,6 +133,7 @@ class Pipeline:
     async def watch_time(self) -> None:
         """Delays that end and points that fall silent."""
         while True:
+            self._tick_mark.turn()
             await asyncio.sleep(TICK)
             now = clock.now()
             for stale in self._trust.tick(now):
@@ -129,10 +145,12 @@ class Pipeline:
     async def write(self) -> None:
         """Commits what has gathered until `close`, four times a second at most. Raises Fatal when the outbox is damaged."""
         while not self._closing.is_set():
+            self._write_mark.rest()
             if self._disk.refusal:  # looked at again even when there is nothing new
                 await _within(_LOOK_AGAIN, self._something)
             else:
                 await self._something.wait()
+            self._write_mark.turn()
             await _within(self._flush_every, self._urgent)
             await self.flush()
             self._look_at_the_disk()
@@ -168,13 +186,13 @@ class Pipeline:
         try:
             stored = await self._disk.put(data, events)
         except BaseException:
-            self._keep(readings, events)
+            self._put_back(readings, events)
             raise
         taken = sum(message.kind == DATA for message in stored)
-        self._keep(readings[taken * FLUSH_READINGS :], events[len(stored) - taken :])
+        self._put_back(readings[taken * FLUSH_READINGS :], events[len(stored) - taken :])
         self._stored(stored)
 
-    def _keep(self, readings: list[Reading], events: list[AlarmEvent]) -> None:
+    def _put_back(self, readings: list[Reading], events: list[AlarmEvent]) -> None:
         """For a later commit; above the limits the oldest go."""
         self._events = events + self._events
         self._readings = readings + self._readings

@@ -22,6 +22,7 @@ from edge.clock import MS, SECOND, now, synchronisation
 from edge.disk import Disk
 from edge.errors import Retry
 from edge.node_document import BrokerSettings
+from edge.progress import Mark
 from edge.schedule import Choice, Schedule
 from edge.stored import ALARM, Stored
 
@@ -33,6 +34,7 @@ _STEADY = 10.0  # s: a session that lasted this long was a good one
 _TURN = 20  # messages before the schedule is asked again, so that an alarm never waits behind a full window
 _GOODBYE = 1.5  # s
 _LOOK_AROUND = 5.0  # s between looks at what the session itself has to tell (clock)
+SESSION_LIMIT = 300.0  # s: connecting, subscribing and each turn of sending have shorter limits of their own
 _COMPRESSED_ABOVE = 256 << 10  # bytes of a birth
 
 
@@ -51,6 +53,7 @@ class Publisher:
         self._complaint = ""
         self._last_ack_error = ""
         self.malformed_acks = 0
+        self.mark = Mark("the publisher", SESSION_LIMIT)
 
     def stored(self, messages: Iterable[Stored]) -> None:
         """New messages on disk: sent at once while connected, part of the history otherwise."""
@@ -68,6 +71,7 @@ class Publisher:
         backoff = FIRST_BACKOFF
         while True:
             began = time.monotonic()
+            self.mark.turn()
             try:
                 await self._session()
             except (aiomqtt.MqttError, OSError, Retry) as error:
@@ -137,6 +141,7 @@ class Publisher:
         looked = time.monotonic()
         clock = synchronisation().synchronised
         while True:
+            self.mark.turn()
             if self._disk.boot != boot:  # birth and will name another
                 raise Retry("the outbox is open now: a new session says so")
             self._wake.clear()

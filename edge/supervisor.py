@@ -1,10 +1,12 @@
 """Keeps one source running: what it raises becomes a malfunction and a restart, and never reaches another source."""
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +17,7 @@ from edge.config import ConfiguredSource
 from edge.errors import Fatal, Misconfigured, Retry
 from edge.health import ModuleStatus, module_point
 from edge.items import Item
+from edge.progress import Mark
 from edge.worker import explain
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ HOPELESS_BACKOFF = 300.0  # s after Misconfigured: only a person mends that, per
 GOOD_RUN = 60.0  # s after which the next failure begins with the first backoff again
 QUIET_PERIODS = 10  # a source that says nothing for so many of its own periods hangs
 QUIET_LEAST = 30.0  # s
+LETTING_GO = 120.0  # s that a source which was taken for hung may take to release its device; nothing but a restart mends it then
 
 
 class SourceSupervisor:
@@ -43,12 +47,19 @@ class SourceSupervisor:
         self._deliver = deliver
         self._quiet = quiet if quiet is not None else quiet_limit(entry.source.points())
         self._complaint = ""
+        self._restarts = 0
+        self.mark = Mark(f"source {self._name}", math.inf if self._quiet is None else self._quiet + LETTING_GO)
         self.status = ModuleStatus(module_point(node, "source", self._name), "source_fault")
+
+    def restarted(self) -> int:
+        """How often the source failed and was begun again."""
+        return self._restarts
 
     async def run(self) -> None:
         backoff = FIRST_BACKOFF
         while True:
             began = time.monotonic()
+            self.mark.turn()
             try:
                 await self._read()
                 why = "ended by itself"
@@ -73,7 +84,8 @@ class SourceSupervisor:
             while True:
                 try:
                     async with asyncio.timeout(self._quiet) as limit:
-                        batch = await anext(items)
+                        with self._said_in_time():
+                            batch = await anext(items)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
@@ -85,13 +97,30 @@ class SourceSupervisor:
                     log.info("node=%s source=%s running", self._node, self._name)
                     self._complaint = ""
                     self._deliver(news)
+                self.mark.turn()
                 self._deliver(batch)
 
     def _failed(self, why: str, backoff: float) -> None:
+        self._restarts += 1
+        self.mark.rest()
         text = f"{why}; again in {backoff:g} s"
         level = logging.DEBUG if why == self._complaint else logging.WARNING
         log.log(level, "node=%s source=%s %s", self._node, self._name, text)
         self._complaint = why
+        self._fault()
+
+    @contextlib.contextmanager
+    def _said_in_time(self) -> Iterator[None]:
+        """A source that is told to end because it is silent may be slow to let go, or never do so: it is known to fail from now on."""
+        timer = None if self._quiet is None else asyncio.get_running_loop().call_later(self._quiet, self._fault)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _fault(self) -> None:
+        """Said once: the module's point and each of its source's points."""
         now = clock.now().wall_ns
         news = self.status.change(False, now)
         if news:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from contract.messages import PointDeclaration
-from contract.values import Level, Reading, bad, uncertain, worst
+from contract.values import Level, Quality, Reading, bad, uncertain, worst
 from edge.clock import SECOND, Instant
 from edge.trust_settings import TrustSettings
 
@@ -19,15 +19,19 @@ CALIBRATION_OVERDUE = uncertain("calibration_overdue")
 BUMP_OVERDUE = uncertain("bump_overdue")
 CLOCK_UNSURE = uncertain("clock_unsure")
 STALE = bad("stale")
+REPEATED = uncertain("repeated")
 
+_TIME_ZONES = 86_400 * SECOND  # ns: a day has begun elsewhere before it begins in UTC
 _ROUNDING = 1 + 1e-9  # a step of exactly max_rate is possible, whatever binary fractions make of it
 
 
 class Due(NamedTuple):
-    """When a point's next calibration and bump test are due (Unix ns); None where nobody asks for one."""
+    """When a point's next calibration and bump test are due (Unix ns), None where nobody asks for one; and when the last were done."""
 
     calibration_ns: int | None = None
     bump_ns: int | None = None
+    calibrated_ns: int = 0
+    bumped_ns: int = 0
 
 
 def within_range(reading: Reading, declaration: PointDeclaration | None) -> Reading:
@@ -92,7 +96,7 @@ class Steps:
 
 
 class _Watch:
-    """What is remembered of one point that has settings."""
+    """What is remembered of one point."""
 
     def __init__(self, settings: TrustSettings, analog: bool, now: Instant) -> None:
         self.needs_clock = settings.needs_clock
@@ -100,7 +104,7 @@ class _Watch:
         self.steps = Steps(settings.max_rate, settings.confirm) if analog and settings.max_rate is not None else None
         self.stale_after = None if settings.stale_after is None else round(settings.stale_after * SECOND)
         self.fresh_at = now.steady_ns
-        self.newest_ns: int | None = None
+        self.newest: tuple[int, float, Quality] | None = None  # the last measurement as its source told it
         self.lost = False  # its last reading was bad, or it has been told stale
         self.stale = False
 
@@ -128,20 +132,27 @@ class Trust:
         self._due = due
 
     def judge(self, reading: Reading, now: Instant) -> Reading | None:
-        """The reading with the quality it deserves; None for one that says nothing new of a point that is stale."""
+        """The reading with the quality it deserves; None for one that was told before and so says nothing.
+
+        After something bad the last measurement again is what the source still believes; it is told, and it is not good.
+        """
         if reading.point == self._clock_point and reading.value is not None:
             self._clock_unsure = reading.value == 0.0
         reading = within_range(reading, self._points.get(reading.point))
         watch = self._watched.get(reading.point)
         if watch is None:
-            return reading
+            watch = self._watched[reading.point] = _Watch(TrustSettings(), False, now)
         value = reading.value
         if value is None or reading.quality.level is Level.BAD:
             watch.lost = True
             return reading
-        if reading.time_ns == watch.newest_ns:  # the same one again: nothing was measured
-            return None if watch.stale else reading
-        watch.newest_ns, watch.fresh_at, watch.lost, watch.stale = reading.time_ns, now.steady_ns, False, False
+        told = reading.time_ns, value, reading.quality
+        if told == watch.newest:  # the same one again: nothing was measured
+            if watch.stale or not watch.lost:
+                return None
+            watch.lost = False
+            return Reading(reading.point, reading.time_ns, value, worst(reading.quality, REPEATED))
+        watch.newest, watch.fresh_at, watch.lost, watch.stale = told, now.steady_ns, False, False
         quality = reading.quality
         if watch.steps is not None and watch.steps.impossible(value, reading.time_ns):
             quality = worst(quality, IMPOSSIBLE_RATE)
@@ -149,13 +160,19 @@ class Trust:
             quality = worst(quality, STUCK)
         due = self._due.get(reading.point)
         if due is not None and quality.good:
-            if due.calibration_ns is not None and now.wall_ns >= due.calibration_ns:
+            if self._overdue(due.calibrated_ns, due.calibration_ns, now.wall_ns):
                 quality = CALIBRATION_OVERDUE
-            elif due.bump_ns is not None and now.wall_ns >= due.bump_ns:
+            elif self._overdue(due.bumped_ns, due.bump_ns, now.wall_ns):
                 quality = BUMP_OVERDUE
         if watch.needs_clock and self._clock_unsure:
             quality = worst(quality, CLOCK_UNSURE)
         return reading if quality is reading.quality else Reading(reading.point, reading.time_ns, value, quality)
+
+    def _overdue(self, done_ns: int, due_ns: int | None, wall_ns: int) -> bool:
+        """Work of a day to come was not done: a slip of the pen must not keep a sensor valid for decades. Without a clock it is believed."""
+        if due_ns is None:
+            return False
+        return wall_ns >= due_ns or (wall_ns < done_ns - _TIME_ZONES and not self._clock_unsure)
 
     def tick(self, now: Instant) -> list[Reading]:
         """One ``bad:stale`` without a value for each point that has just been without a fresh value for too long.

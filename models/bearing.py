@@ -97,7 +97,11 @@ def line_ratios(
         raise ValueError(f"shaft speed is {shaft_hz} Hz; lines are placed by speed, so it must be above 0")
     step = float(frequency_hz[1] - frequency_hz[0]) / shaft_hz
     logs = _above_local_median(np.asarray(amplitude, np.float64)[None, :], step)
-    ratios: Floats = np.exp(np.concatenate([_comb(logs, step, order, harmonics)[0] for order in orders]))
+    # In a long record the lines are narrow: from one candidate to the next the highest harmonic moves by one of them at most, or it is missed.
+    counts = [max(17, int(np.ceil(2 * SLIP * harmonics * order / step)) + 1) for order in orders]
+    ratios: Floats = np.exp(
+        np.concatenate([_comb(logs, step, order, harmonics, count)[0] for order, count in zip(orders, counts, strict=True)])
+    )
     return ratios
 
 
@@ -237,9 +241,9 @@ def _above_local_median(amplitude: Floats, step: float) -> Floats:
     return logs
 
 
-def _comb(logs: Floats, step: float, order: float, harmonics: int) -> tuple[Floats, Floats]:
+def _comb(logs: Floats, step: float, order: float, harmonics: int, candidates: int = 17) -> tuple[Floats, Floats]:
     """The log ratio at each harmonic of ``order``, shape (bands, harmonics), and the slip factor within SLIP where their mean is greatest."""
-    slips = np.linspace(1 - SLIP, 1 + SLIP, 17)
+    slips = np.linspace(1 - SLIP, 1 + SLIP, candidates)
     places = order * np.outer(slips, np.arange(1, harmonics + 1)) / step
     last = logs.shape[1] - 1
     low = np.minimum(places.astype(np.intp), last - 1)

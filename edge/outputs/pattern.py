@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from contract.alarms import AlarmDefinition, Priority, SignalClass
 
 SHORTEST = 0.05  # s: what a relay, and the ear, can follow
+HEARD = 0.2  # s: nobody reacts faster; a press so soon after a new alarm was meant for what sounded before
 
 
 class Pattern(BaseModel):
@@ -80,6 +81,7 @@ class Demand:
         self._silenceable = silenceable
         self._standing: set[str] = set()
         self._since = 0.0
+        self._newest = 0.0  # when the latest alarm came
         self.silenced = False
 
     @property
@@ -98,7 +100,7 @@ class Demand:
             return False
         self._standing.add(name)
         self.silenced = False
-        self._since = now
+        self._since = self._newest = now
         return True
 
     def cleared(self, name: str, now: float) -> bool:
@@ -113,9 +115,9 @@ class Demand:
             self.silenced = False
         return True
 
-    def silence(self) -> bool:
+    def silence(self, now: float) -> bool:
         """The button: quiet until a new alarm comes. Returns whether that changes anything here."""
-        if not self._silenceable or not self._standing or self.silenced:
+        if not self._silenceable or not self._standing or self.silenced or now - self._newest < HEARD:
             return False
         self.silenced = True
         return True

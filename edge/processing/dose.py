@@ -37,7 +37,7 @@ class Dose:
         if time_ns < self._now:
             if self._now - time_ns <= self._max_gap:
                 return False
-            self._forget()  # the clock was set back: what lies after now is no past
+            self._set_back(time_ns)
         if self._held is not None:
             begin, held = self._held
             self._count(begin, min(time_ns, begin + self._max_gap), held)
@@ -68,8 +68,8 @@ class Dose:
         return Average(total / measured if measured else self._latest(), measured / WINDOW)
 
     def shift(self) -> tuple[Average, float]:
-        """Since the shift began: the average, and the hours that have passed."""
-        passed = self._now - self.shift_start if self.shift_start is not None else 0
+        """Since the shift began: the average, and the hours that have passed: those measured at least, where the clock was set back."""
+        passed = max(self._now - self.shift_start, self._measured) if self.shift_start is not None else 0
         average = self._sum / self._measured if self._measured else self._latest()
         return Average(average, self._measured / passed if passed else 1.0), passed / (3600 * SECOND)
 
@@ -92,11 +92,13 @@ class Dose:
                     return
         self._pieces.append((begin, end, value))
 
-    def _forget(self) -> None:
-        self._pieces.clear()
+    def _set_back(self, time_ns: int) -> None:
+        """The clock was set back: what lies after now is no past of the window. What was breathed in this shift stays breathed."""
+        self._pieces = deque((begin, min(end, time_ns), mean) for begin, end, mean in self._pieces if begin < time_ns)
         self._held = None
-        self.shift_start = None
-        self._sum, self._measured = 0.0, 0
+        if self.shift_start is not None and time_ns < self.shift_start:
+            self.shift_start = None
+            self._sum, self._measured = 0.0, 0
 
     def state(self) -> dict[str, Any]:
         """For a restart: the sums, and the window in minutes."""

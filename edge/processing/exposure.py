@@ -43,7 +43,7 @@ class ExposureProcessor:
         del context
         self._settings = settings
         self._limits = settings.judged()
-        self._shifts = Shifts.of(settings.shift_starts, settings.utc_offset)
+        self._shifts = Shifts.of(settings.shift_starts, settings.utc_offset, settings.time_zone)
         self._dose = Dose(round(settings.max_gap * _SECOND))
         self._doubt: tuple[int, Quality] | None = None
         self._sent: tuple[int, Quality, bool] | None = None  # when, of what quality, above the ceiling or not
@@ -121,22 +121,23 @@ class ExposureProcessor:
         return found
 
     def _long_term(self, now: int, value: float | None) -> dict[str, tuple[float | None, Quality]]:
-        name, hours = self._settings.long_term, self._settings.shift_hours
+        start = self._dose.shift_start or 0
+        name, hours = self._settings.long_term, self._shifts.hours(start, self._settings.shift_hours)
         average, passed = self._dose.shift()
         limit = self._limits.long_term
         outputs = [name, f"{name}_projected", *([f"{name}_percent"] if limit is not None else [])]
         if passed > hours:  # between two shifts
             return {output: (None, bad("off_shift")) for output in (*outputs, "twa_coverage")}
-        quality = self._quality(average, self._dose.shift_start or 0)
+        quality = self._quality(average, start)
         found: dict[str, tuple[float | None, Quality]] = dict.fromkeys(outputs, (None, quality))
         found["twa_coverage"] = (100 * average.coverage, GOOD)
         if average.mean is not None:
-            so_far = average.mean * passed / self._settings.divisor if name == "twa" else average.mean
+            so_far = average.mean * passed / 8 if name == "twa" else average.mean
             found[name] = (so_far, quality)
         if average.mean is None or value is None:
             # What comes is unknown while nothing is read: no projection is better than one of the past.
             return {**found, **{output: (None, bad("not_read") if value is None else quality) for output in outputs[1:]}}
-        projected = (average.mean * passed + value * (hours - passed)) / self._settings.divisor
+        projected = (average.mean * passed + value * (hours - passed)) / (8 if name == "twa" else hours)
         found[f"{name}_projected"] = (projected, quality)
         if limit is not None:
             found[f"{name}_percent"] = (100 * projected / limit, quality)

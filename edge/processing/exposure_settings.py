@@ -9,7 +9,7 @@ from contract.values import check_point
 from edge.processing import ProcessorSettings
 from edge.processing.exposure_limits import limits_of
 from edge.processing.shift_limits import brief_scala, ds594_art62, ds594_art63
-from edge.processing.shifts import TimeOfDay
+from edge.processing.shifts import TimeOfDay, ZoneName, check_one_clock
 
 _FITTING = {"gas fraction", "mass concentration"}
 
@@ -33,9 +33,11 @@ class ExposureSettings(ProcessorSettings):
     ceiling: float | None = Field(None, gt=0, description="What must never be exceeded, in unit")
     shift_starts: list[TimeOfDay] = Field(default=["07:00", "19:00"], min_length=1, max_length=24, description="Local time, hh:mm")
     shift_hours: float = Field(12.0, gt=0, lt=24, description="Length of a shift")
-    utc_offset: float = Field(-5.0, ge=-12, le=14, description="Hours that local time is ahead of UTC")
+    utc_offset: float = Field(-5.0, ge=-12, le=14, description="Hours that local time is ahead of UTC, where there is no summer time")
+    time_zone: ZoneName = Field(None, description="Instead of utc_offset, where there is summer time: America/Santiago")
     reduction: Literal["none", "brief-scala", "ds594-art62"] = Field("none", description="How the limit is reduced for other shifts")
     week_hours: float | None = Field(None, gt=0, lt=168, description="Mean hours worked a week over the roster; needed by a reduction")
+    ordinary_week: float = Field(48.0, ge=30, le=48, description="Hours of the ordinary week that D.S. 594 art. 62 starts from")
     ds594_altitude_m: float | None = Field(None, ge=0, le=7000, description="Applies D.S. 594 art. 63 to limits in mg/m3")
     pressure_kpa: float | None = Field(None, ge=30, le=110, description="Of the site, for art. 63; standard atmosphere if not said")
     max_gap: float = Field(60.0, gt=0, le=900, description="Seconds that a value counts without another")
@@ -60,8 +62,11 @@ class ExposureSettings(ProcessorSettings):
             raise ValueError(
                 f"ds594_altitude_m with {self.unit}: a limit in ppm or %vol is a mole fraction and is never rescaled by altitude"
             )
+        if "ordinary_week" in self.model_fields_set and self.reduction != "ds594-art62":
+            raise ValueError("ordinary_week is for reduction: ds594-art62 only; remove it")
         if self.pressure_kpa is not None and self.ds594_altitude_m is None:
             raise ValueError("pressure_kpa is for art. 63 only: write ds594_altitude_m too")
+        check_one_clock(self)
         self.judged()
         return self
 
@@ -69,11 +74,6 @@ class ExposureSettings(ProcessorSettings):
     def long_term(self) -> str:
         """What the average over the shift is called; the name says which convention it belongs to."""
         return "twa" if self.reduction == "none" else "shift_average"
-
-    @property
-    def divisor(self) -> float:
-        """Hours: TWA is always over 8 (29 CFR 1910.1000(d)); a reduced limit is compared with the average over the shift."""
-        return 8.0 if self.reduction == "none" else self.shift_hours
 
     def judged(self) -> Judged:
         """Raises ValueError where the table does not know the substance or has another kind of unit."""
@@ -91,4 +91,8 @@ class ExposureSettings(ProcessorSettings):
     def _factor(self) -> float:
         if self.week_hours is None or self.reduction == "none":
             return 1.0
-        return brief_scala(self.shift_hours, self.week_hours) if self.reduction == "brief-scala" else ds594_art62(self.week_hours)
+        return (
+            brief_scala(self.shift_hours, self.week_hours)
+            if self.reduction == "brief-scala"
+            else ds594_art62(self.week_hours, self.ordinary_week)
+        )

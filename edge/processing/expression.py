@@ -14,7 +14,7 @@ from edge.expressions import Expression
 from edge.items import Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.over_time import Integral, Rate
-from edge.processing.shifts import Shifts, TimeOfDay
+from edge.processing.shifts import Shifts, TimeOfDay, ZoneName, check_one_clock
 
 _OVER_TIME = ("rate", "integral")
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,31}$")]  # no '_': the names made here for rates have one
@@ -73,7 +73,8 @@ class ExpressionSettings(ProcessorSettings):
     range: tuple[float, float] | None = Field(None, description="[lowest, highest] that make sense; beyond it the value is uncertain")
     max_age: float = Field(10.0, gt=0, le=86400, description="Seconds that an input may be older than the reading of input")
     reset_at: list[TimeOfDay] = Field(default=[], max_length=24, description="Local times, hh:mm, at which integrals begin anew")
-    utc_offset: float = Field(-5.0, ge=-12, le=14, description="Hours that local time is ahead of UTC")
+    utc_offset: float = Field(-5.0, ge=-12, le=14, description="Hours that local time is ahead of UTC, where there is no summer time")
+    time_zone: ZoneName = Field(None, description="Instead of utc_offset, where there is summer time: America/Santiago")
     es: str = Field("", description="What the point is, in Spanish")
     en: str = Field("", description="What the point is, in English")
 
@@ -104,6 +105,7 @@ class ExpressionSettings(ProcessorSettings):
             raise ValueError(f"expression: {'; '.join(wrong)}")
         if self.input not in self.inputs.values():
             raise ValueError(f"input {self.input!r} is none of inputs: its readings are what the expression is computed with")
+        check_one_clock(self)
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range {list(self.range)}: write [lowest, highest]")
         return self
@@ -121,7 +123,7 @@ class ExpressionProcessor:
         self._settings = settings
         self._parsed = _Parsed(settings.expression)
         gap = round(settings.max_age * 1e9)
-        resets = Shifts.of(settings.reset_at, settings.utc_offset) if settings.reset_at else None
+        resets = Shifts.of(settings.reset_at, settings.utc_offset, settings.time_zone) if settings.reset_at else None
         self._rates = {alias: Rate(gap) for function, alias in self._parsed.over_time if function == "rate"}
         self._integrals = {alias: Integral(gap, resets) for function, alias in self._parsed.over_time if function == "integral"}
         self._latest: dict[str, Reading] = {}

@@ -16,10 +16,14 @@ def brief_scala(shift_hours: float, week_hours: float) -> float:
     return min(1.0, daily, weekly)
 
 
-def ds594_art62(week_hours: float) -> float:
-    """Factor for a limit, Chile D.S. 594 art. 62: (48/h)·((168−h)/120) above 48 h a week; at most 1."""
+def ds594_art62(week_hours: float, ordinary_week: float = 48) -> float:
+    """Factor for a limit, Chile D.S. 594 art. 62: (48/h)·((168−h)/120) above 48 h a week; at most 1.
+
+    120 is what a week of 168 h leaves beside the ordinary 48: with another ``ordinary_week`` both change.
+    """
     _check(8, week_hours)
-    return min(1.0, 48 / week_hours * (168 - week_hours) / 120)
+    _check(8, ordinary_week)
+    return min(1.0, ordinary_week / week_hours * (168 - week_hours) / (168 - ordinary_week))
 
 
 def ds594_art63(pressure_kpa: float, altitude_m: float) -> float:

@@ -3,7 +3,7 @@
 ISO 13374 block: data manipulation (the figures) and state detection (the zone).
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,24 +17,30 @@ LEAST_PERIODS = 4  # of the lowest frequency in a waveform; fewer, and the lower
 
 
 class Zones(NamedTuple):
-    """The limits A/B, B/C and C/D of broad-band velocity, mm/s RMS; ``label`` names where they come from."""
+    """The limits A/B, B/C and C/D of broad-band velocity, mm/s RMS; ``label`` names where they come from.
+
+    ``certainty``: H, read in two sources; M, in one; L, from general knowledge: check these against the standard before a machine relies on them.
+    """
 
     limits: tuple[float, float, float]
     label: str
+    certainty: Literal["H", "M", "L"]
 
 
 ZONES: dict[str, Zones] = {
-    # Group 1: above 300 kW, or shaft height of 315 mm and more. Group 2: 15 to 300 kW. Certainty H.
-    "iso10816_3_group1_rigid": Zones((2.3, 4.5, 7.1), "ISO 10816-3:2009 values, group 1, rigid support"),
-    "iso10816_3_group1_flexible": Zones((3.5, 7.1, 11.0), "ISO 10816-3:2009 values, group 1, flexible support"),
-    "iso10816_3_group2_rigid": Zones((1.4, 2.8, 4.5), "ISO 10816-3:2009 values, group 2, rigid support"),
-    "iso10816_3_group2_flexible": Zones((2.3, 4.5, 7.1), "ISO 10816-3:2009 values, group 2, flexible support"),
-    # Pumps left part 3 in 2009. Category II: pumps for general applications. Certainty M: check against the standard.
-    "iso10816_7_cat2_le200": Zones((3.2, 5.1, 8.5), "ISO 10816-7:2009 values, category II, up to 200 kW"),
-    "iso10816_7_cat2_gt200": Zones((4.2, 6.1, 9.5), "ISO 10816-7:2009 values, category II, above 200 kW"),
-    # Fans of category BV-3, in situ: start-up, alarm and shutdown limits. Certainty H.
-    "iso14694_bv3_rigid": Zones((4.5, 7.1, 9.0), "ISO 14694 values, BV-3 in situ, rigid support"),
-    "iso14694_bv3_flexible": Zones((6.3, 11.8, 12.5), "ISO 14694 values, BV-3 in situ, flexible support"),
+    # Group 1: above 300 kW, or shaft height of 315 mm and more. Group 2: 15 to 300 kW.
+    "iso10816_3_group1_rigid": Zones((2.3, 4.5, 7.1), "ISO 10816-3:2009 values, group 1, rigid support", "H"),
+    "iso10816_3_group1_flexible": Zones((3.5, 7.1, 11.0), "ISO 10816-3:2009 values, group 1, flexible support", "H"),
+    "iso10816_3_group2_rigid": Zones((1.4, 2.8, 4.5), "ISO 10816-3:2009 values, group 2, rigid support", "H"),
+    "iso10816_3_group2_flexible": Zones((2.3, 4.5, 7.1), "ISO 10816-3:2009 values, group 2, flexible support", "H"),
+    # Pumps left part 3 in 2009. Category I: pumps that safety or reliability depends on; category II: the others.
+    "iso10816_7_cat1_le200": Zones((2.5, 4.0, 6.6), "ISO 10816-7:2009 values, category I, up to 200 kW", "L"),
+    "iso10816_7_cat1_gt200": Zones((3.5, 5.0, 7.6), "ISO 10816-7:2009 values, category I, above 200 kW", "L"),
+    "iso10816_7_cat2_le200": Zones((3.2, 5.1, 8.5), "ISO 10816-7:2009 values, category II, up to 200 kW", "M"),
+    "iso10816_7_cat2_gt200": Zones((4.2, 6.1, 9.5), "ISO 10816-7:2009 values, category II, above 200 kW", "M"),
+    # Fans of category BV-3, in situ: start-up, alarm and shutdown limits.
+    "iso14694_bv3_rigid": Zones((4.5, 7.1, 9.0), "ISO 14694 values, BV-3 in situ, rigid support", "H"),
+    "iso14694_bv3_flexible": Zones((6.3, 11.8, 12.5), "ISO 14694 values, BV-3 in situ, flexible support", "H"),
 }
 """Mills, crushers and screens are in none of these tables: judge them against their own baseline."""
 

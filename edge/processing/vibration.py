@@ -64,6 +64,8 @@ class VibrationSettings(ShaftSettings):
             "iso10816_3_group1_flexible",
             "iso10816_3_group2_rigid",
             "iso10816_3_group2_flexible",
+            "iso10816_7_cat1_le200",
+            "iso10816_7_cat1_gt200",
             "iso10816_7_cat2_le200",
             "iso10816_7_cat2_gt200",
             "iso14694_bv3_rigid",
@@ -121,7 +123,8 @@ class VibrationProcessor:
             text = {"es": f"Aceleración de {low:g} a {high:g} Hz, RMS", "en": f"Acceleration from {low:g} to {high:g} Hz, RMS"}
             found[name] = PointDeclaration("g", "analog", (0, 500), asset, text)
         if self._zone is not None:
-            text = {language: f"{words} ({self._zone.label})" for language, words in _ZONE.items()}
+            label, certainty = self._zone.label, self._zone.certainty
+            text = {"es": f"{_ZONE['es']} ({label}; certeza {certainty})", "en": f"{_ZONE['en']} ({label}; certainty {certainty})"}
             found["zone"] = PointDeclaration("1", "analog", (1, 4), asset, text)
         if self._orders is not None:
             found |= {f"{line}_ratio": PointDeclaration("1", "analog", (0, 1000), asset, text) for line, text in _RATIOS.items()}

@@ -51,6 +51,16 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A source that counts what goes wrong on its way: optional, and shown as points by `edge.counting`."""
+
+    def counters(self) -> Mapping[str, int]:
+        """What was counted since construction, by name; a part may say of whom: ``unit-3/timeouts``. Always the same names, from the start,
+        numbers that never go back, and nothing that blocks."""
+        ...
+
+
 REGISTRY: dict[str, str] = {
     "camera": "edge.sources.camera:CameraSource",
     "can": "edge.sources.can:CanSource",

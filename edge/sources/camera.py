@@ -51,6 +51,9 @@ class CameraSource:
     def points(self) -> Mapping[str, PointDeclaration]:
         return {}
 
+    def counters(self) -> Mapping[str, int]:
+        return {"dropped_pictures": self.dropped}
+
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """One Frame a batch, at most ``fps`` a second. Raises Retry when the camera is absent, its stream ends or nothing comes for ``timeout``.
 

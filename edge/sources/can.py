@@ -42,6 +42,10 @@ class CanSource:
     def points(self) -> Mapping[str, PointDeclaration]:
         return {name: point.declaration(name, self._settings.every) for name, point in self._settings.points.items()}
 
+    def counters(self) -> Mapping[str, int]:
+        names = ("frames", "dropped_frames", "error_frames", "unreadable_frames", "lost_messages")
+        return {name: getattr(self, name) for name in names}
+
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """One batch for each period in which something came: the newest reading of each point.
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -97,7 +98,8 @@ def interpret(block: Block, response: "ModbusPDU | None", time_ns: int) -> Answe
 
 
 class ModbusSource:
-    """One Modbus bus. ``missed_polls`` counts the slots of the schedule that passed while an earlier poll was still waiting."""
+    """One Modbus bus. ``missed_polls`` counts the slots of the schedule that passed while an earlier poll was still waiting;
+    ``counted`` has, by ``unit-N/what``, the requests and how they failed."""
 
     Settings: ClassVar[type[SourceSettings]] = ModbusSettings
 
@@ -108,6 +110,13 @@ class ModbusSource:
         self._folder = context.folder
         self._where = f"tcp {settings.tcp}" if settings.tcp else f"rtu {settings.rtu.port}" if settings.rtu else ""
         self.missed_polls = 0
+        kinds = ("requests", "timeouts", "exceptions", "malformed", *(["crc_errors"] if settings.rtu else []))
+        self.counted: Counter[str] = Counter({f"unit-{unit}/{kind}": 0 for unit in sorted(settings.units) for kind in kinds})
+        self._sent = b""  # the last request
+        self._heard = b""  # since then
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self.counted, "missed_polls": self.missed_polls}
 
     def points(self) -> Mapping[str, PointDeclaration]:
         every = self._settings.every
@@ -166,6 +175,7 @@ class ModbusSource:
             response = await self._ask(client, unit.number, block)
             time_ns = _now_ns()
             answer = interpret(block, response, time_ns)
+            self._count(unit.number, response, malformed=any(reading.quality == MALFORMED for reading in answer.readings))
             if answer.dead is not None:
                 if not unit.failures:
                     log.warning("%s: unit %d does not answer (%s)", settings.name, unit.number, answer.dead.reason)
@@ -189,6 +199,37 @@ class ModbusSource:
         unit.answered()
         unit.blocks = tuple(blocks)
         return readings
+
+    def _count(self, unit: int, response: "ModbusPDU | None", *, malformed: bool) -> None:
+        """A request and how it failed, if it did: bytes that came and were no answer tell a bad line from a dead unit."""
+        self.counted[f"unit-{unit}/requests"] += 1
+        if response is None:
+            self.counted[f"unit-{unit}/{self._failure(unit)}"] += 1
+        elif response.isError():
+            self.counted[f"unit-{unit}/exceptions"] += 1
+        elif malformed:
+            self.counted[f"unit-{unit}/malformed"] += 1
+
+    def _failure(self, unit: int) -> str:
+        """How a request without an answer is counted, by what came instead of one."""
+        heard = self._heard
+        if self._settings.rtu is None:
+            return "malformed" if heard else "timeouts"
+        if not heard or heard == self._sent:  # nothing, or the adapter's echo of the request
+            return "timeouts"
+        from pymodbus.framer import FramerRTU
+
+        if FramerRTU.compute_CRC(heard[:-2]).to_bytes(2, "big") != heard[-2:]:
+            return "crc_errors"
+        # A sound frame of another unit that answers late: this one was silent.
+        return "malformed" if heard[0] == unit else "timeouts"
+
+    def _trace(self, sending: bool, data: bytes) -> bytes:
+        if sending:
+            self._sent, self._heard = data, b""
+        else:
+            self._heard = data or self._heard
+        return data
 
     async def _ask(self, client: "Client", unit: int, block: Block) -> "ModbusPDU | None":
         from pymodbus.exceptions import ModbusException
@@ -214,7 +255,9 @@ class ModbusSource:
         if settings.rtu is not None:
             _check_serial(self._folder / settings.rtu.port, settings.rtu.port)
         logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it reports each timeout as an error; here that is a quality
-        client = modbus_client(self._settings.tcp, self._settings.rtu, timeout=self._settings.timeout, folder=self._folder)
+        client = modbus_client(
+            self._settings.tcp, self._settings.rtu, timeout=self._settings.timeout, folder=self._folder, trace=self._trace
+        )
         begun = time.monotonic()
         try:
             if not await client.connect():

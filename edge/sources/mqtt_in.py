@@ -46,7 +46,8 @@ class _ClosedOnFailure(ssl.SSLSocket):
 
 
 class MqttInSource:
-    """One other broker. ``malformed`` counts, by point, the messages that were not what the configuration says."""
+    """One other broker. ``malformed`` counts, by point, the messages that were not what the configuration says; ``dropped_messages`` those
+    that came too fast."""
 
     Settings: ClassVar[type[SourceSettings]] = MqttInSettings
 
@@ -60,9 +61,13 @@ class MqttInSource:
         self._by_topic: dict[str, list[tuple[str, MqttPoint]]] = {}
         self._origins: dict[str, str] = {}
         self.malformed: Counter[str] = Counter()
+        self.dropped_messages = 0
 
     def points(self) -> Mapping[str, PointDeclaration]:
         return {name: point.declaration(name) for name, point in self._settings.points.items()}
+
+    def counters(self) -> Mapping[str, int]:
+        return {"malformed": self.malformed.total(), "dropped_messages": self.dropped_messages}
 
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """First an empty batch, once everything is subscribed to; then what messages say, and ``bad:stale`` once for each point that falls
@@ -87,6 +92,7 @@ class MqttInSource:
                         raise Retry(f"{self._where}: the connection was lost ({error})") from None
                     if inbox.dropped > dropped:
                         log.warning("%s: %d messages came too fast and were dropped", settings.name, inbox.dropped - dropped)
+                        self.dropped_messages += inbox.dropped - dropped
                         dropped = inbox.dropped
                     readings = [reading for message in messages for reading in self._readings(message, staleness)]
                     readings += _all_of(staleness.fell(time.monotonic()), STALE)

@@ -9,9 +9,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from contract.messages import PointDeclaration
 from contract.values import Reading, check_point
+from edge.clock import MS
 from edge.errors import Retry
 from edge.items import Item
 from edge.sources import SourceContext, SourceSettings
+from edge.sources.chrony_sock import ChronySock
 from edge.sources.endpoint import Endpoint, HostPort
 from edge.sources.line_link import LineSettings, Link, open_serial, open_tcp
 from edge.sources.line_reader import LineReader
@@ -33,6 +35,12 @@ class NmeaSettings(LineSettings):
     )
     outputs: tuple[Output, ...] = Field(tuple(OUTPUTS), min_length=1, description="Which points; all if not said")
     latency: float = Field(0.0, ge=0, le=5, description="Seconds that a sentence comes after the instant it tells; corrects clock_offset")
+    chrony: str | None = Field(
+        None,
+        min_length=1,
+        max_length=107,
+        description="Socket of chrony's refclock SOCK: each time that the receiver is sure of is sent there",
+    )
 
     @model_validator(mode="after")
     def _one_link(self) -> Self:
@@ -61,6 +69,8 @@ class NmeaSource:
         where = settings.serial or (f"tcp {settings.tcp}" if settings.tcp else f"gpsd {self._gpsd}")
         points = self.points()
         self._wanted = frozenset(points)
+        self._clock = f"{settings.under}/clock_offset"
+        self._chrony = ChronySock(context.folder / settings.chrony) if settings.chrony is not None else None
         self._reader = LineReader(
             str(where), list(points), stale_after=settings.stale_after, every=settings.every, eager=[f"{settings.under}/fix"]
         )
@@ -68,6 +78,9 @@ class NmeaSource:
     @property
     def lost_lines(self) -> int:
         return self._reader.lost_lines
+
+    def counters(self) -> Mapping[str, int]:
+        return {"lost_lines": self.lost_lines}
 
     def points(self) -> Mapping[str, PointDeclaration]:
         under = self._settings.under
@@ -82,12 +95,22 @@ class NmeaSource:
             if self._gpsd is not None and line.startswith(b"{"):
                 return self._said_by_gpsd(line)
             readings = decoder.decode(line, time_ns)
-            return [reading for reading in readings if reading.point in self._wanted] if readings is not None else None
+            if readings is None:
+                return None
+            self._tell_chrony(readings)
+            return [reading for reading in readings if reading.point in self._wanted]
 
         splitter = LineSplitter(max_line=_MAX_GPSD if self._gpsd is not None else _MAX_LINE, whole=False)
         async with aclosing(self._reader.read(self._link(), splitter, decode)) as batches:
             async for batch in batches:
                 yield batch
+
+    def _tell_chrony(self, readings: list[Reading]) -> None:
+        if self._chrony is None:
+            return
+        for reading in readings:
+            if reading.point == self._clock and reading.value is not None and reading.quality.good:
+                self._chrony.send(reading.time_ns, round(reading.value * MS))
 
     def _link(self) -> AbstractAsyncContextManager[Link]:
         settings = self._settings

@@ -53,7 +53,7 @@ class SentenceDecoder:
         self._under = under
         self._latency_ns = round(latency * 1e9)
         self._without_gga = self._without_rmc = 0
-        self._fixed = False
+        self._kind = 0  # of the last fix
         self._second: int | None = None
         self._readers: dict[str, Callable[[Any, int], list[Reading]]] = {
             "GGA": self._gga,
@@ -107,7 +107,7 @@ class SentenceDecoder:
         ]
 
     def _position(self, sentence: Any, kind: int, time_ns: int) -> list[Reading]:
-        self._fixed = kind > 0
+        self._kind = kind
         quality = _FIX_QUALITY.get(kind, GOOD)
         return [
             self._angle("latitude", time_ns, sentence.lat, sentence.lat_dir, quality),
@@ -124,13 +124,13 @@ class SentenceDecoder:
         if self._without_gga > _PATIENCE:
             position = [*self._position(sentence, kind, time_ns), self._reading("fix_type", time_ns, float(kind))]
         speed, course = sentence.spd_over_grnd, sentence.true_course
-        return [*position, *self._movement(speed, course, _FIX_QUALITY.get(kind, GOOD), time_ns), *self._clock(sentence, time_ns, kind > 0)]
+        return [*position, *self._movement(speed, course, _FIX_QUALITY.get(kind, GOOD), time_ns), *self._clock(sentence, time_ns, kind)]
 
     def _vtg(self, sentence: Any, time_ns: int) -> list[Reading]:
         self._without_rmc += 1
         if self._without_rmc <= _PATIENCE:
             return []
-        kind = _MODES.get(sentence.faa_mode, 1) if sentence.faa_mode else int(self._fixed)
+        kind = _MODES.get(sentence.faa_mode, 1) if sentence.faa_mode else self._kind
         return self._movement(sentence.spd_over_grnd_kts, sentence.true_track, _FIX_QUALITY.get(kind, GOOD), time_ns)
 
     def _movement(self, knots: object, course: object, quality: Quality, time_ns: int) -> list[Reading]:
@@ -140,7 +140,7 @@ class SentenceDecoder:
             direction = self._number("course", time_ns, course, quality)
         return [self._number("speed", time_ns, knots, quality, KNOT), direction]
 
-    def _clock(self, sentence: Any, time_ns: int, fixed: bool | None = None) -> list[Reading]:
+    def _clock(self, sentence: Any, time_ns: int, kind: int | None = None) -> list[Reading]:
         """GNSS time minus the clock of this node, once for each second of the receiver; nothing while the receiver has no date."""
         if not isinstance(sentence.timestamp, time):
             return []
@@ -156,7 +156,9 @@ class SentenceDecoder:
             return []
         self._second = gnss_ns // 10**9
         offset_ns = gnss_ns + self._latency_ns - time_ns
-        quality = GOOD if (self._fixed if fixed is None else fixed) else NO_FIX
+        quality = _FIX_QUALITY.get(
+            self._kind if kind is None else kind, GOOD
+        )  # without a fix it is the receiver's own quartz, or a simulator
         if abs(offset_ns) > _DAY_NS and (abs(offset_ns) + _DAY_NS) % _ROLLOVER_NS < 2 * _DAY_NS:
             quality = WEEK_ROLLOVER
         return [self._reading("clock_offset", time_ns, round(offset_ns / 1e6, 3), quality)]

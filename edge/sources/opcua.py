@@ -38,7 +38,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OpcUaSource:
-    """One OPC UA server. ``overflows`` counts the reports in which the server says that values were lost in its queue."""
+    """One OPC UA server. ``overflows`` counts the reports in which the server says that values were lost in its queue, ``bad_values``
+    those with a bad status, ``dropped_values`` what came faster than it was read."""
 
     Settings: ClassVar[type[SourceSettings]] = OpcUaSettings
 
@@ -48,9 +49,14 @@ class OpcUaSource:
         self._settings = settings
         self._context = context
         self.overflows = 0
+        self.bad_values = 0
+        self.dropped_values = 0
 
     def points(self) -> Mapping[str, PointDeclaration]:
         return {name: point.declaration(name) for name, point in self._settings.points.items()}
+
+    def counters(self) -> Mapping[str, int]:
+        return {"bad_values": self.bad_values, "overflows": self.overflows, "dropped_values": self.dropped_values}
 
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """The value of each point at the start, then what the server reports: a change of value, status or source timestamp.
@@ -73,7 +79,7 @@ class OpcUaSource:
                 raise Retry(f"{settings.url}: does not take a subscription ({type(error).__name__}: {error})") from None
             feeder = asyncio.create_task(_feed(subscription, inbox), name=f"{settings.name} reports")
             try:
-                again = time.monotonic()
+                again, dropped = time.monotonic(), 0
                 while True:
                     try:
                         if nodes.missing and time.monotonic() >= again:
@@ -82,6 +88,7 @@ class OpcUaSource:
                         else:
                             events = await inbox.take(max(0.0, again - time.monotonic()) if nodes.missing else None)
                             readings = self._readings(events, nodes.by_handle)
+                            self.dropped_values, dropped = self.dropped_values + inbox.dropped - dropped, inbox.dropped
                             gone = [reading.point for reading in readings if reading.quality == NODE_UNKNOWN]
                             if gone and not nodes.missing:
                                 again = time.monotonic() + settings.missing_every
@@ -112,6 +119,7 @@ class OpcUaSource:
                 if name is not None:
                     reading = interpret(name, self._settings.points[name], item.Value, received_ns)
                     self.overflows += overflowed(item.Value.StatusCode.value if item.Value.StatusCode else 0)
+                    self.bad_values += reading.quality.level is Level.BAD
                     readings.append(reading)
         return sorted(readings, key=lambda reading: reading.time_ns)
 

@@ -66,6 +66,9 @@ class SerialLineSource:
     def lost_lines(self) -> int:
         return self._reader.lost_lines
 
+    def counters(self) -> Mapping[str, int]:
+        return {"lost_lines": self.lost_lines}
+
     def points(self) -> Mapping[str, PointDeclaration]:
         return {name: point.declaration(name) for kind in self._settings.lines for name, point in kind.points.items()}
 

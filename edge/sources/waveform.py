@@ -105,6 +105,9 @@ class WaveformSource:
     def points(self) -> Mapping[str, PointDeclaration]:
         return {}
 
+    def counters(self) -> Mapping[str, int]:
+        return {"lost_samples": self.lost_samples, "missed_snapshots": self.missed_snapshots}
+
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """One batch for each snapshot, a Waveform for each channel. Raises Retry when the device is absent, silent or not understood, and
         Misconfigured for a channel, rate or file that does not fit."""

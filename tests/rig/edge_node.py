@@ -1,6 +1,7 @@
 """An edge agent with a source that only counts: what its tests run, in this process or as `python -m tests.rig.edge_node run FILE`."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ class CounterSource:
 class DoublerSettings(ProcessorSettings):
     output: str
     breaks_above: float = 1e12
+    hangs_above: float = 1e12
 
 
 class Doubler:
@@ -90,6 +92,8 @@ class Doubler:
         assert isinstance(item, Reading)
         if item.value is None or item.value > self._settings.breaks_above:
             raise ValueError(f"{item.value} is more than this processor bears")
+        if item.value > self._settings.hangs_above:
+            threading.Event().wait()
         return [Reading(self._settings.output, item.time_ns, 2 * item.value)]
 
 

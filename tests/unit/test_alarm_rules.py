@@ -50,6 +50,21 @@ class Node:
         return self.rules.tick(at(seconds))
 
 
+# a model's score
+
+
+def test_a_score_is_a_point_with_a_deadband_and_an_unscored_waveform_decides_nothing() -> None:
+    fault = "pump-1/vibration/de/bearing/fault"
+    node = Node(alarm("bearing", Condition(ConditionKind.ABOVE, 0.8), fault, deadband=0.1, on_delay=15, off_delay=15))
+    scores = [0.5, 0.85, None, 0.9, 0.78, 0.71, None, 0.69, 0.6, 0.2]
+    told = [event for step, score in enumerate(scores) for event in node.read(10 * step, fault, score)]
+    assert [(event.transition, round((event.time_ns - WALL) / SECOND)) for event in told] == [
+        (Transition.ACTIVE, 30),
+        (Transition.NORMAL, 90),
+    ]
+    assert [event.value for event in told] == [0.9, 0.2]
+
+
 # rate of change
 
 

@@ -24,8 +24,10 @@ from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import Document
 from edge.alarm_settings import AlarmSettings
 from edge.config import load
+from edge.counting import KINDS, RATE
 from edge.disk_alarms import disk_points
-from edge.health import health_points, module_point
+from edge.health import health_points, malfunction_alarm, module_point
+from edge.host_alarms import host_alarms
 from edge.node_document import NodeDocument
 from edge.outputs import OutputContext, OutputSettings
 from edge.processing import ProcessorContext, ProcessorSettings
@@ -255,6 +257,22 @@ def test_each_point_that_a_node_writes_of_itself_is_explained() -> None:
     expected |= {f"NODE/{name.partition('/')[2]}": point.unit for name, point in disk_points("node").items()}
     expected |= {module_point("NODE", kind, "NAME"): "bool" for kind in ("source", "processor", "output")}
     assert rows == expected
+
+
+def test_each_counter_of_a_source_is_explained() -> None:
+    table = section(page("nodes.md"), "What a source counts")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
+    assert rows == {name: kind.unit for name, kind in KINDS.items()}
+    traffic = set(re.findall(r"^\| `(\w+)` .*\(traffic", table, re.MULTILINE))
+    assert traffic == {name for name, kind in KINDS.items() if not kind.fault}
+    assert documented(table, RATE)
+
+
+def test_each_malfunction_that_a_node_reports_is_explained() -> None:
+    table = section(page("nodes.md"), "The malfunctions that it reports")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (\w+) \|", table, re.MULTILINE))
+    own = [malfunction_alarm(kind, "NAME", "n/x") for kind in ("source", "processor", "output")] + host_alarms("n")
+    assert rows.items() >= {alarm.id: str(alarm.priority) for alarm in own}.items()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

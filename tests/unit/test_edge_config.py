@@ -51,8 +51,17 @@ def test_a_node_with_everything_it_declares_and_adds(tmp_path: Path) -> None:
     assert (config.site, config.node, config.broker.effective_port) == ("mine", "gas-1", 1883)
     assert config.data_dir == tmp_path / "data"
     assert {"heading-3/co", "heading-3/o2", "gas-1/source/bus", "gas-1/outbox/depth"} <= set(config.points)
-    own, automatic, *disk = config.alarms
-    assert [alarm.id for alarm in disk] == ["disk", "disk-refuses"]
+    own, automatic, *of_the_machine = config.alarms
+    assert [alarm.id for alarm in of_the_machine] == [
+        "disk",
+        "disk-refuses",
+        "host-undervoltage",
+        "host-throttled",
+        "host-disk-worn",
+        "host-disk-reserve",
+        "host-clock",
+    ]
+    assert {alarm.point for alarm in of_the_machine} <= set(config.points)
     assert (own.id, own.priority, own.condition.limit, own.title["es"]) == ("co-high", Priority.HIGH, 25.0, "CO alto")
     assert (automatic.id, automatic.point, automatic.signal_class) == ("source-bus", "gas-1/source/bus", SignalClass.MALFUNCTION)
     assert automatic.condition.kind is ConditionKind.BAD_QUALITY
@@ -74,7 +83,7 @@ def test_a_processor_may_work_on_a_reading_or_on_another_processor(tmp_path: Pat
   - {name: again, type: doubler, input: heading-3/twice, output: heading-3/four}
 """
     config = loaded(tmp_path, HEAD + processing)
-    assert [alarm.id for alarm in config.alarms] == ["source-bus", "processor-once", "processor-again", "disk", "disk-refuses"]
+    assert [alarm.id for alarm in config.alarms][:3] == ["source-bus", "processor-once", "processor-again"]
 
 
 WRONG = [
@@ -115,7 +124,7 @@ WRONG = [
     (
         "id: co-high",
         "id: source-bus",
-        ["node.yaml:7: alarms[0].id: 'source-bus': source-…, processor-…, output-…, disk and disk-refuses"],
+        ["node.yaml:7: alarms[0].id: 'source-bus': source-…, processor-…, output-…, host-…, disk and disk-refuses"],
     ),
     ("priority: high", "priority: urgent", ["node.yaml:10: alarms[0].priority: "]),
 ]
@@ -177,7 +186,8 @@ def muki(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_check_prints_a_summary_or_every_problem_and_exits_2(tmp_path: Path) -> None:
     good = muki("check", str(written(tmp_path, HEAD + ALARM)))
     assert good.returncode == 0
-    assert "node gas-1 of site mine: 16 points, 4 alarms" in good.stdout
+    config = loaded(tmp_path, HEAD + ALARM)
+    assert f"node gas-1 of site mine: {len(config.points)} points, {len(config.alarms)} alarms" in good.stdout
     assert "alarm  co-high  high  heading-3/co above 25" in good.stdout
     bad = muki("check", str(written(tmp_path, (HEAD + ALARM).replace("deadband: 2", "deadband: -2").replace("es: CO alto, ", ""))))
     assert bad.returncode == 2

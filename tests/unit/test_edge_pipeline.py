@@ -21,6 +21,7 @@ from edge.config import ConfiguredProcessor, ConfiguredSource
 from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
 from edge.health import Counters, Health, ModuleStatus, health_points, rss_bytes
+from edge.host import Host
 from edge.items import Frame, Item, Waveform
 from edge.memory_line import ALARMS_WAITING, DATA_WAITING
 from edge.outbox import Outbox
@@ -322,7 +323,7 @@ def test_a_status_is_news_only_when_it_changes() -> None:
 
 def test_health_says_everything_it_declares() -> None:
     counters = Counters(depth=3, oldest=1.5, bytes=100, thinned=0, free=None, shed=7, malformed_acks=0)
-    found = {each.point: each for each in Health("n").readings(counters, clock.Synchronisation(None, None), 5)}
+    found = {each.point: each for each in Health("n").readings(counters, clock.Synchronisation(None, None), Host(Path()).look(), 5)}
     assert found.keys() == health_points("n").keys()
     assert found["n/outbox/depth"].value == 3
     assert found["n/agent/shed"].value == 7

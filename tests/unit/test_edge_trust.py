@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge.cli import main
 from edge.clock import SECOND, Instant
 from edge.config import NodeConfig, load
 from edge.disk import Disk
+from edge.lateness import Lateness
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.sources.current_loop import CurrentLoop
@@ -160,12 +162,130 @@ def test_the_same_reading_again_is_not_fresh() -> None:
     judge = trust(stale_after=10)
     old = Reading("gas/co", T0, 7.0)
     assert judge.judge(old, at(1)) == old
-    assert judge.judge(old, at(9)) == old  # the store overwrites it with itself
+    assert judge.judge(old, at(9)) is None  # the store has it
     assert [reading.quality for reading in judge.tick(at(11))] == [bad("stale")]
     assert judge.judge(old, at(12)) is None
     assert judge.tick(at(30)) == []
     assert says(judge, 31, 7.0) == "good"
     assert len(judge.tick(at(41))) == 1
+
+
+def test_a_doubted_reading_is_not_told_as_good_the_second_time() -> None:
+    judge = trust(max_rate=1)
+    assert says(judge, 0, 10.0) == "good"
+    assert says(judge, 1, 90.0) == "uncertain:impossible_rate"
+    assert judge.judge(Reading("gas/co", at(1).wall_ns, 90.0), at(2)) is None, "the store would overwrite the doubt"
+    told = judge.judge(Reading("gas/co", at(1).wall_ns, 90.0, uncertain("sensor_fault")), at(3))
+    assert told is not None, "another word of the source on the same measurement is news"
+
+
+def test_after_a_lost_connection_the_old_value_comes_back_doubted_and_does_not_end_a_silence() -> None:
+    """An OPC UA server tells the last value again, with its own old stamp, to whoever connects."""
+    judge = trust()
+    assert says(judge, 0, 10.0) == "good"
+    assert says(judge, 1, None, bad("no_connection")) == "bad:no_connection"
+    again = judge.judge(Reading("gas/co", T0, 10.0), at(2))
+    assert again == Reading("gas/co", T0, 10.0, uncertain("repeated"))
+    assert judge.judge(Reading("gas/co", T0, 10.0), at(3)) is None
+    (rule,) = AlarmRules([AlarmDefinition("quiet", "gas/co", Condition(ConditionKind.SILENCE, 5), Priority.HIGH)], "n", {}).rules
+    assert rule.tick(at(0)) is None
+    assert rule.update(again, at(4)) is None
+    event = rule.tick(at(5.1))
+    assert event is not None
+    assert event.transition == "active"
+    assert says(judge, 6, 10.0) == "good", "a new stamp is a new measurement, even of the same value"
+
+
+@examples
+@given(
+    st.lists(st.tuples(st.sampled_from(["new", "again", "bad", "tick"]), st.sampled_from([1.0, 2.0, 600.0])), max_size=40), st.booleans()
+)
+def test_nothing_is_good_after_bad_without_a_new_measurement(steps: list[tuple[str, float]], watched: bool) -> None:
+    judge = trust(stale_after=3) if watched else trust()
+    last: Reading | None = None
+    lost = stale = False
+    for second, (what, value) in enumerate(steps):
+        now = at(second)
+        if what == "tick":
+            told: Reading | None = next(iter(judge.tick(now)), None)
+            assert told is None or (told.value is None and told.quality == bad("stale"))
+            stale, lost = stale or told is not None, lost or told is not None
+            continue
+        if what == "bad" or (what == "again" and last is None):
+            told, lost = judge.judge(Reading("gas/co", now.wall_ns, None, bad("no_response")), now), True
+            assert told is not None
+            assert told.quality == bad("no_response")
+        elif what == "again" and last is not None:
+            told = judge.judge(last, now)
+            assert told is None or (lost and not stale and told.quality.level == "uncertain")
+        else:
+            last = Reading("gas/co", now.wall_ns, value)
+            told, lost, stale = judge.judge(last, now), False, False
+            assert told is not None
+            assert (told.value, str(told.quality)) == (value, "good" if value <= 500 else "uncertain:out_of_range")
+
+
+REASONS = ["sensor_fault", "out_of_range", "impossible_rate", "stuck", "calibration_overdue", "bump_overdue", "clock_unsure"]
+
+
+@examples
+@given(st.sets(st.sampled_from(REASONS)))
+def test_of_several_doubts_the_first_of_the_page_is_told(wanted: set[str]) -> None:
+    """Each doubt is made by its own cause, in any combination."""
+    keys: dict[str, Any] = {"max_rate": 1, "confirm": 10} if "impossible_rate" in wanted else {}
+    keys |= {"stuck_after": 50, "noise": 2000} if "stuck" in wanted else {}
+    judge = Trust(POINTS, {"gas/co": TrustSettings(needs_clock=True, **keys)}, at(0), clock_point="n/clock/synchronised")
+    judge.judge(Reading("n/clock/synchronised", at(0).wall_ns, 0.0 if "clock_unsure" in wanted else 1.0), at(0))
+    for second in range(60):
+        says(judge, second, 100.0)
+    never, later = 0, at(10**6).wall_ns
+    judge.know({"gas/co": Due(never if "calibration_overdue" in wanted else later, never if "bump_overdue" in wanted else later)})
+    source = uncertain("sensor_fault") if "sensor_fault" in wanted else GOOD
+    value = 900.0 if "out_of_range" in wanted else 300.0
+    found = says(judge, 60, value, source)
+    expected = next((f"uncertain:{reason}" for reason in REASONS if reason in wanted), "good")
+    assert found == expected
+
+
+# --- late ---
+
+
+async def handled(tmp_path: Path, readings: list[Reading], limit: float = 25) -> tuple[list[Reading], list[str]]:
+    """What is kept of readings that come in this order, and what stands afterwards."""
+    alarms = [AlarmDefinition("high", "gas/co", Condition(ConditionKind.ABOVE, limit), Priority.HIGH)]
+    stored: list[Stored] = []
+    disk, rules = Disk(Outbox(tmp_path)), AlarmRules(alarms, "n", {})
+    pipeline = Pipeline("n", POINTS, rules, worker=Worker([], "n"), disk=disk, stored=stored.extend)
+    pipeline.handle(readings)
+    await pipeline.flush()
+    await disk.close()
+    data = [decode(one.wire(0), Data) for one in stored if one.kind == 0]
+    return [reading for message in data for frame in message.frames for reading in readings_of(frame)], [
+        alarm.definition for alarm in rules.standing()
+    ]
+
+
+async def test_a_late_reading_is_kept_and_neither_raises_nor_ends_an_alarm(tmp_path: Path) -> None:
+    now = clock.now().wall_ns
+    clean, late_gas, gas, late_clean = (
+        Reading("gas/co", now - seconds * SECOND, value) for seconds, value in ((60, 5.0), (90, 80.0), (30, 70.0), (45, 1.0))
+    )
+    kept, standing = await handled(tmp_path / "a", [clean, late_gas])
+    assert ({(one.time_ns, one.value) for one in kept}, standing) == ({(one.time_ns, one.value) for one in (clean, late_gas)}, [])
+    kept, standing = await handled(tmp_path / "b", [clean, gas, late_clean])
+    assert (len(kept), standing) == (3, ["high"]), "clean air of before does not end the gas of now"
+
+
+def test_a_clock_that_is_set_back_blinds_nobody() -> None:
+    lateness = Lateness()
+    assert not lateness.late(Reading("gas/co", at(1000).wall_ns, 1.0), at(1000))
+    back = Instant(at(10).wall_ns, at(1001).steady_ns)  # the node's own clock: at once
+    assert not lateness.late(Reading("gas/co", back.wall_ns, 1.0), back)
+    device = Lateness()  # a device's clock, by an hour, while ours goes on: within the patience
+    assert not device.late(Reading("gas/co", at(5000).wall_ns, 1.0), at(5000))
+    found = [device.late(Reading("gas/co", at(1400 + s).wall_ns, 1.0), at(5001 + s)) for s in range(10)]
+    assert found == [True] * 4 + [False] * 6
+    assert not device.late(Reading("gas/co", at(0).wall_ns, None, bad("no_response")), at(5012)), "trouble is of the present"
 
 
 def test_a_bad_point_keeps_its_reason_and_one_that_never_came_is_stale() -> None:
@@ -211,7 +331,7 @@ def test_what_is_overdue_is_said_from_the_day_after_its_last() -> None:
     one = {"gas/co": TrustSettings(calibrated=date("2025-05-28"), calibration_every=180, bump_tested=date("2025-11-20"), bump_every=30)}
     judge = Trust(POINTS, one, at(0))
     times = due(one, [])
-    assert times == {"gas/co": Due(T0 - T0 % DAY + DAY, (20_412 + 31) * DAY)}  # through 2025-11-24; 2025-11-20 is day 20412
+    assert times["gas/co"][:2] == (T0 - T0 % DAY + DAY, (20_412 + 31) * DAY)  # through 2025-11-24; 2025-11-20 is day 20412
     judge.know(times)
     assert says(judge, 0, 7.0) == "good"
     assert says(judge, 8 * 3600 - 1, 7.1) == "good"
@@ -224,6 +344,21 @@ def test_what_is_overdue_is_said_from_the_day_after_its_last() -> None:
     assert says(judge, later, 7.5) == "uncertain:bump_overdue"
     judge.know(due(one, [calibration, Calibration("gas/co", date("2025-12-25"), "rosa", "", bump=True)]))
     assert says(judge, later + 1, 7.6) == "good"
+
+
+@pytest.mark.parametrize("which", ["calibrated", "bump_tested"])
+def test_a_date_to_come_was_not_yet_and_is_believed_only_without_a_clock(which: str) -> None:
+    every = "calibration_every" if which == "calibrated" else "bump_every"
+    point = TrustSettings.model_validate({which: datetime.date(2062, 9, 1), every: 30})  # somebody meant 2026
+    judge = trust()
+    judge.know(due({"gas/co": point}, []))
+    assert says(judge, 0, 5.0) == f"uncertain:{'calibration' if which == 'calibrated' else 'bump'}_overdue"
+    judge.judge(Reading("n/clock/synchronised", at(1).wall_ns, 0.0), at(1))
+    assert says(judge, 2, 6.0) == "good", "a device that begins in 1970 knows no better"
+    tomorrow = TrustSettings.model_validate({which: datetime.date(2025, 11, 25), every: 30})
+    judge = trust()
+    judge.know(due({"gas/co": tomorrow}, []))
+    assert says(judge, 0, 5.0) == "good", "east of Greenwich it is tomorrow"
 
 
 def test_what_was_never_calibrated_is_overdue_and_an_older_record_changes_nothing() -> None:
@@ -280,6 +415,19 @@ def node(folder: Path, text: str) -> NodeConfig:
     file = folder / "node.yaml"
     file.write_text(text, "utf-8")
     return load(file, {})
+
+
+@examples
+@given(st.lists(st.one_of(st.binary(max_size=60), st.just(b'{"point":"\xff","date":"2026-01-01","by":"a","recorded":"x"}')), max_size=6))
+def test_no_damage_to_the_file_hides_a_sound_line_or_stops_the_node(damage: list[bytes]) -> None:
+    sound = Calibration("gas/co", datetime.date(2025, 11, 1), "R", "2025-11-01T10:00:00+00:00")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / FILE).write_bytes(b"\n".join(damage))
+        record(folder, sound)
+        found = CalibrationFile(folder).news()
+    assert found is not None
+    assert sound in found
 
 
 def test_patterns_are_merged_key_by_key_and_the_later_wins(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_an_alarm_that_is_not_its_own_leaves_it_quiet() -> None:
 
 def test_silence_lasts_until_a_new_alarm() -> None:
     demand = horn()
-    assert not demand.silence(), "nothing to silence, and nothing silenced in advance"
+    assert not demand.silence(0.5), "nothing to silence, and nothing silenced in advance"
     demand.raised("high", 1.0)
-    assert demand.silence()
+    assert demand.silence(1.5)
     assert demand.at(1.5) == (False, None)
     demand.raised("high", 2.0)
     assert not demand.at(2.0).on, "the same alarm said again is no new one"
@@ -88,17 +88,29 @@ def test_silence_lasts_until_a_new_alarm() -> None:
     assert not demand.at(2.5).on, "one that does not drive this horn does not bring it back"
     demand.raised("low", 3.0)
     assert demand.at(3.0).on
-    demand.silence()
+    demand.silence(3.5)
     demand.cleared("low", 4.0)
     demand.cleared("high", 4.0)
     demand.raised("high", 5.0)
     assert demand.at(5.0).on, "the same alarm come back is a new one"
 
 
+def test_nobody_silences_an_alarm_that_nobody_can_have_heard() -> None:
+    """One poll brings a new alarm and the press that was meant for the one before."""
+    demand = horn()
+    demand.raised("low", 0.0)
+    demand.raised("high", 10.0)
+    assert not demand.silence(10.0)
+    assert not demand.silence(10.19)
+    assert demand.at(10.19).on
+    assert demand.silence(10.21)
+    assert not demand.at(10.21).on
+
+
 def test_beacons_are_not_silenced() -> None:
     demand = Demand([CRITICAL], RHYTHMS, silenceable=False)
     demand.raised("critical", 0.0)
-    assert not demand.silence()
+    assert not demand.silence(1.0)
     assert demand.at(1.0).on
 
 

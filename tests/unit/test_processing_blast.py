@@ -117,6 +117,13 @@ def test_units_and_offset() -> None:
     assert value(blast(inches, inches, inches, unit="in/s")["ppv"]) == pytest.approx(10, rel=0.01)
 
 
+def test_a_peak_of_just_the_trigger_is_a_blast() -> None:
+    wave = burst(30, 4.0)
+    peak = value(blast(wave, wave, wave)["ppv"])
+    assert value(blast(wave, wave, wave, settings={"trigger": peak})["din4150_percent"]) > 0
+    assert blast(wave, wave, wave, settings={"trigger": peak * 1.0001})["din4150_percent"].value is None
+
+
 def test_nothing_is_judged_below_the_trigger() -> None:
     quiet = burst(30, 0.2)
     found = blast(quiet, quiet, quiet)

@@ -1,8 +1,10 @@
 """Exposure: the formulas against published figures, windows against a brute-force reference, and missing time that is never clean air."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -183,13 +185,45 @@ def test_the_ceiling_is_told_at_once_and_the_rest_now_and_then() -> None:
     assert value(feed(exposure(ceiling=50), [Reading(GAS, SHIFT, 50.0)])["ceiling_exceeded"]) == 0
 
 
-def test_a_clock_that_is_set_back_begins_anew_and_a_late_reading_is_left_out() -> None:
+def test_a_clock_that_is_set_back_keeps_the_dose_and_a_late_reading_is_left_out() -> None:
     processor = exposure()
     feed(processor, steps((1, 10)))
     assert processor.process(Reading(GAS, SHIFT + HOUR - SECOND, 999.0)) == []
     found = feed(processor, [Reading(GAS, SHIFT + HOUR // 4, 20.0)])
     assert value(found["stel_coverage"]) == 0
-    assert found["stel"].quality == uncertain("incomplete")
+    assert value(found["twa"]) == pytest.approx(10 * 1 / 8), "an hour was breathed, whatever the clock says now"
+    assert value(found["twa_coverage"]) == 100
+    found = feed(processor, [Reading(GAS, SHIFT - HOUR, 20.0)])
+    assert value(found["stel_coverage"]) == 0, "before that shift nothing was measured"
+    assert found["twa"].quality == uncertain("incomplete")
+
+
+def test_minutes_missing_in_mid_shift_are_told_and_the_shift_goes_on() -> None:
+    readings = steps((2, 10), every=MINUTE) + steps((1, 30), start=SHIFT + 4 * HOUR, every=MINUTE)
+    found = feed(exposure(twa=25, max_gap=60, shift_hours=8), readings)
+    assert value(found["twa_coverage"]) == pytest.approx(100 * 181 / 300, abs=0.01), "3 h and the last minute before the gap, of 5 h"
+    mean = (121 * 10 + 60 * 30) / 181
+    assert value(found["twa"]) == pytest.approx(mean * 5 / 8), "never as if two hours had been clean air"
+    assert value(found["twa_projected"]) == pytest.approx((mean * 5 + 30 * 3) / 8)
+    assert found["twa"].quality == uncertain("incomplete")
+
+
+@given(st.lists(st.floats(0, 500), min_size=30, max_size=300), st.integers(1, 200))
+def test_a_clock_set_back_within_the_shift_never_lowers_the_dose(values: list[float], minutes: int) -> None:
+    dose = Dose(5 * MINUTE)
+    for index, ppm in enumerate(values):
+        dose.add(SHIFT + 4 * HOUR + index * MINUTE, ppm)
+        dose.begin_shift(SHIFT)
+    before, passed = dose.shift()
+    breathed = sum(values[:-1]) / 60  # ppm·h
+    dose.add(SHIFT + 4 * HOUR + (len(values) - 1 - minutes) * MINUTE, values[-1])
+    dose.begin_shift(SHIFT)
+    after, hours = dose.shift()
+    assert after.mean is not None
+    assert before.mean is not None
+    assert after.mean * hours >= breathed * (1 - 1e-9)
+    assert 0 <= after.coverage <= 1 + 1e-12
+    assert hours <= passed
 
 
 def test_a_restart_with_its_state_goes_on() -> None:
@@ -242,7 +276,10 @@ def test_a_limit_is_never_raised() -> None:
     assert brief_scala(4, 20) == 1
     assert ds594_art62(40) == 1
     assert ds594_art62(56) == pytest.approx(0.8)
+    assert ds594_art62(56, ordinary_week=45) == pytest.approx(45 / 56 * 112 / 123)
+    assert [ds594_art62(hours) for hours in (47.9, 48, 60)] == [1, 1, pytest.approx(0.72)]
     assert ds594_art63(101.3, 900) == 1
+    assert [ds594_art63(90, metres) for metres in (1000, 1000.1)] == [1, pytest.approx(90 / 101.325)]
     assert ds594_art63(105, 1200) == 1
 
 
@@ -258,6 +295,13 @@ def test_a_reduced_limit_is_compared_with_the_average_of_the_shift_and_never_wit
     assert value(found["shift_average_percent"]) == pytest.approx(100), "25 ppm reduced by 0.5"
     assert not any(name.startswith("twa") and name != "twa_coverage" for name in found)
     assert "12.5 ppm" in processor.points()[f"{GAS}/shift_average_percent"].description["es"]
+    settings = ExposureSettings.model_validate(
+        {
+            **{"name": "x", "type": "exposure", "input": GAS, "unit": "ppm", "twa": 30, "stel": 40, "ceiling": 50},
+            **{"reduction": "brief-scala", "week_hours": 56},
+        }
+    )
+    assert tuple(settings.judged()) == pytest.approx((15, 40, 50)), "the longer shift is no reason for another limit of 15 minutes"
 
 
 def test_article_63_lowers_mg_m3_only() -> None:
@@ -305,6 +349,58 @@ def test_a_shift_began_at_its_local_time_and_not_long_ago(seconds: int, offset: 
     assert (began + round(offset * HOUR)) % (24 * HOUR) in {7 * HOUR, 19 * HOUR}
 
 
+def local(text: str, zone: str = "America/Santiago", fold: int = 0) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()) * SECOND
+
+
+@pytest.mark.parametrize(
+    ("now", "began", "hours"),
+    [  # Chile: forward at 2026-09-06 00:00, which becomes 01:00; back at 2026-04-05 00:00, which becomes 23:00 of the day before
+        ("2026-09-05T20:00", "2026-09-05T19:00", 11),
+        ("2026-09-06T06:59:59", "2026-09-05T19:00", 11),
+        ("2026-09-06T07:00", "2026-09-06T07:00", 12),
+        ("2026-04-05T06:30", "2026-04-04T19:00", 13),
+        ("2026-04-05T07:00", "2026-04-05T07:00", 12),
+        ("2026-01-01T00:00", "2025-12-31T19:00", 12),
+    ],
+)
+def test_shifts_follow_the_clock_on_the_wall(now: str, began: str, hours: float) -> None:
+    shifts = Shifts.of(["07:00", "19:00"], 0, "America/Santiago")
+    assert shifts.began(local(now)) == local(began)
+    assert shifts.hours(local(began), 12) == hours
+
+
+def test_a_beginning_that_is_left_out_or_comes_twice_is_one_beginning() -> None:
+    shifts = Shifts.of(["00:30", "23:30"], 0, "America/Santiago")
+    found = [shifts.began(local("2026-09-05T22:00") + minute * MINUTE) for minute in range(0, 600, 10)]
+    assert found == sorted(found)
+    assert len(set(found)) == 3, "22:00 belongs to 00:30; then 23:30, and 00:30, which is 01:30"
+    night = [shifts.began(local("2026-04-04T22:00") + minute * MINUTE) for minute in range(0, 600, 10)]
+    assert night == sorted(night)
+    assert len(set(night)) == 3
+    assert local("2026-04-04T23:30") in night
+    assert local("2026-04-04T23:30", fold=1) not in night
+
+
+def test_the_hour_that_comes_twice_is_breathed_twice() -> None:
+    night = exposure(shift_hours=12, time_zone="America/Santiago", twa=25)
+    start = local("2026-04-04T19:00")
+    found = feed(night, steps((12.9, 8), start=start))
+    assert value(found["twa"]) == pytest.approx(12.9)
+    assert value(found["twa_projected"]) == pytest.approx(13)
+    found = feed(night, steps((0.1, 8), start=start + 13 * HOUR))
+    assert value(found["twa"]) == pytest.approx(0.1), "the next shift"
+
+
+def test_a_time_zone_must_exist_and_excludes_an_offset() -> None:
+    with pytest.raises(ValidationError, match="is unknown: write a name of the IANA table"):
+        exposure(time_zone="Chile/Santiago")
+    with pytest.raises(ValidationError, match="either time_zone or utc_offset"):
+        exposure(time_zone="America/Santiago", utc_offset=-4)
+    with pytest.raises(ValidationError, match="ordinary_week is for"):
+        exposure(ordinary_week=45)
+
+
 def mixture(**settings: Any) -> GasMixtureProcessor:
     components = [{"point": "a/gas/no", "limit": 25}, {"point": "a/gas/no2", "limit": 3}]
     given = {"name": "mix", "type": "gas-mixture", "input": "a/gas/no2", "components": components, "output": "a/gas/mixture", **settings}
@@ -342,6 +438,11 @@ def test_a_gas_that_is_not_known_is_not_zero(no: Reading | None, no2: float, exp
     found = mixed(no, Reading("a/gas/no2", SHIFT, no2))
     assert found.value == (None if expected is None else pytest.approx(expected))
     assert found.quality == quality
+
+
+def test_exactly_the_limit_does_not_exceed_and_a_drift_below_zero_is_no_credit() -> None:
+    assert mixed(None, Reading("a/gas/no2", SHIFT, 3.0)) == Reading("a/gas/mixture", SHIFT, None, bad("incomplete")), "3/3 is not above 1"
+    assert value(mixed(Reading("a/gas/no", SHIFT, -5.0), Reading("a/gas/no2", SHIFT, 1.5))) == pytest.approx(0.5)
 
 
 def test_a_mixture_needs_its_input_among_different_components() -> None:
@@ -386,6 +487,12 @@ def test_a_cell_calibrated_at_the_site_follows_its_barometer() -> None:
 def test_without_a_pressure_oxygen_is_not_guessed(barometer: Reading | None, quality: object) -> None:
     found = oxygen(barometer, pressure_point="a/air/pressure")
     assert (found["corrected"].value, found["corrected"].quality) == (None, quality)
+
+
+@pytest.mark.parametrize(("kpa", "doubt"), [(95.1, False), (94.9, True), (104.9, False), (105.1, True)])
+def test_five_percent_of_pressure_ask_for_a_calibration(kpa: float, doubt: bool) -> None:
+    found = oxygen(None, calibration_kpa=100, pressure_kpa=kpa)
+    assert found["corrected"].quality == (uncertain("calibration_pressure") if doubt else GOOD)
 
 
 def test_one_pressure_is_needed() -> None:

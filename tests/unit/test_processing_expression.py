@@ -121,7 +121,7 @@ def test_the_state_of_another_expression_is_not_taken() -> None:
 
 
 def test_an_integral_begins_anew_at_the_shift() -> None:
-    integral = Integral(10 * HOUR, Shifts((0,), 0))
+    integral = Integral(10 * HOUR, Shifts.of(["00:00"], 0))
     midnight = NOW // (24 * HOUR) * (24 * HOUR)
     integral.add(midnight - HOUR, 4.0)
     assert not integral.complete, "it was not there when the day began"

@@ -27,7 +27,9 @@ def feed(drive: Reading | None, tail: Reading) -> Reading:
     return reading
 
 
-@pytest.mark.parametrize(("drive", "tail", "slip"), [(3.2, 3.2, 0.0), (3.2, 2.88, 10.0), (4.0, 2.0, 50.0), (2.0, 2.1, -5.0)])
+@pytest.mark.parametrize(
+    ("drive", "tail", "slip"), [(3.2, 3.2, 0.0), (3.2, 2.88, 10.0), (4.0, 2.0, 50.0), (2.0, 2.1, -5.0), (-3.2, -2.88, 10.0)]
+)
 def test_slip_in_percent_of_the_drive(drive: float, tail: float, slip: float) -> None:
     reading = feed(Reading("belt-1/speed", SECOND, drive), Reading("belt-1/tail_speed", SECOND + 5, tail))
     assert reading.value == pytest.approx(slip, abs=1e-3)

@@ -10,6 +10,7 @@ import pytest
 from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import DocumentError
 from edge.config import NodeConfig, load
+from edge.processing.spectrum import ZONES
 from edge.rule_packs import Change, read, released
 from tests.rig.processes import ROOT
 
@@ -55,6 +56,52 @@ FIGURES = {
 }
 
 
+# The same of the other packs, by hand: (limit of what raises, in the pack's unit). Where a rule says "reaches", the limit itself must raise.
+OTHERS: dict[str, dict[str, float]] = {
+    "us-gas": {
+        "ch4-ventilate": 0.499,
+        "ch4-withdraw": 0.999,
+        "ch4-cut-power": 1.499,
+        "ch4-evacuate": 1.999,
+        "co-ambient-alert": 4.99,
+        "co-ambient-alarm": 9.99,
+        "co-idlh": 1200,
+        "h2s-idlh": 100,
+        "dpm-limit": 160,
+        "quartz-action": 25,
+        "quartz-limit": 50,
+    },
+    "pe-ventilation": {"air-slow": 20, "air-fast": 250, "air-slow-anfo": 25, "respirable-dust": 3, "inhalable-dust": 10},
+    "exposure": {"stel-exceeded": 100, "shift-limit-ahead": 100, "mixture-exceeded": 1, "ceiling-exceeded": 1},
+    "rotating-machine": {
+        "machine-g1-rigid-alert": 4.5,
+        "machine-g1-rigid-alarm": 7.1,
+        "machine-g1-flexible-alert": 7.1,
+        "machine-g1-flexible-alarm": 11.0,
+        "machine-g2-rigid-alert": 2.8,
+        "machine-g2-rigid-alarm": 4.5,
+        "machine-g2-flexible-alert": 4.5,
+        "machine-g2-flexible-alarm": 7.1,
+        "pump-cat1-le200-alert": 4.0,
+        "pump-cat1-le200-alarm": 6.6,
+        "pump-cat1-gt200-alert": 5.0,
+        "pump-cat1-gt200-alarm": 7.6,
+        "pump-cat2-le200-alert": 5.1,
+        "pump-cat2-le200-alarm": 8.5,
+        "pump-cat2-gt200-alert": 6.1,
+        "pump-cat2-gt200-alarm": 9.5,
+        "fan-bv3-rigid-alert": 7.1,
+        "fan-bv3-rigid-alarm": 9.0,
+        "fan-bv3-flexible-alert": 11.8,
+        "fan-bv3-flexible-alarm": 12.5,
+        "fan-bearing-hot": 80,
+        "fan-bearing-very-hot": 90,
+    },
+    "conveyor": {"slip-high": 10, "idler-hot": 30, "pull-cord-pulled": 1, "belt-drifts": 1, "belt-torn": 1},
+    "blast": {"din4150-exceeded": 100, "usbm-exceeded": 100},
+}
+
+
 def loaded(tmp_path: Path, text: str) -> NodeConfig:
     path = tmp_path / "node.yaml"
     path.write_text(text)
@@ -77,7 +124,8 @@ def test_every_released_pack_is_whole(reference: str) -> None:
         for text in (alarm.title, alarm.consequence, alarm.action):
             assert text.es != text.en
             assert set(re.findall(r"\{\w*\}", text.es + text.en)) <= {"{place}"}
-        assert not alarm.shelvable, "gas alarms are not shelvable by default"
+        if pack.signals[alarm.signal].unit in {"ppm", "%vol", "ug/m3", "mg/m3"} or pack.pack == "exposure":
+            assert not alarm.shelvable, "alarms of what people breathe are not shelvable by default"
 
 
 def test_the_figures_of_pe_gas_1_never_change() -> None:
@@ -89,9 +137,101 @@ def test_the_figures_of_pe_gas_1_never_change() -> None:
     assert all(alarms[name].signal_class is SignalClass.MALFUNCTION for name in lost)
 
 
+def test_every_pack_has_its_figures_here() -> None:
+    assert set(released()) == {"pe-gas", *OTHERS}
+
+
+@pytest.mark.parametrize(("name", "figures"), OTHERS.items())
+def test_the_figures_of_the_first_versions_never_change(name: str, figures: dict[str, float]) -> None:
+    alarms = {alarm.id: alarm for alarm in read(f"{name}@1").alarms}
+    assert {key: alarm.condition.limit for key, alarm in alarms.items() if alarm.condition.limit is not None} == figures
+    assert {key for key, alarm in alarms.items() if alarm.condition.kind is ConditionKind.BELOW} == (
+        {"air-slow", "air-slow-anfo"} & set(figures)
+    )
+    for alarm in alarms.values():
+        assert "general knowledge" not in alarm.source or alarm.certainty != "H", alarm.id
+
+
+def test_the_second_version_of_pe_gas_differs_in_methane_and_no_only() -> None:
+    first, second = ({alarm.id: alarm for alarm in read(reference).alarms} for reference in ("pe-gas@1", "pe-gas@2"))
+    assert second.keys() - first.keys() == {"nitric-oxide-high", "nitric-oxide-lost"}
+    assert second["nitric-oxide-high"].condition.limit == 25
+    assert {name for name in first if first[name] != second[name]} == {"ch4-ventilate", "ch4-withdraw", "ch4-cut-power", "ch4-evacuate"}
+    for name in first:
+        assert first[name].model_copy(update={"condition": second[name].condition}) == second[name], name
+
+
+@pytest.mark.parametrize("pack", ["us-gas@1", "pe-gas@2"])
+@pytest.mark.parametrize("methane", [0.5, 1.0, 1.5, 2.0])
+def test_methane_that_reaches_a_step_raises_it(methane: float, pack: str) -> None:
+    """30 CFR 57.22232 to .22236: "if methane reaches 1.0 percent"."""
+    steps = sorted(alarm.condition.limit or 0 for alarm in read(pack).alarms if alarm.signal == "ch4" and alarm.condition.limit)
+    assert sum(methane > step for step in steps) == [0.5, 1.0, 1.5, 2.0].index(methane) + 1
+    assert sum(methane - 0.01 > step for step in steps) == [0.5, 1.0, 1.5, 2.0].index(methane), "the last digit below does not"
+
+
+def test_the_zones_of_the_pack_are_those_of_the_processor() -> None:
+    alarms = {alarm.id: alarm for alarm in read("rotating-machine@1").alarms}
+    names = {"machine-g1": "iso10816_3_group1", "machine-g2": "iso10816_3_group2", "pump": "iso10816_7", "fan": "iso14694"}
+    for row, zones in ZONES.items():
+        (family, long) = next(pair for pair in names.items() if row.startswith(pair[1]))
+        signal = family + row.removeprefix(long).replace("_", "-")
+        found = [alarms[f"{signal}-{kind}"].condition.limit for kind in ("alert", "alarm")]
+        assert found == list(zones.limits[1:]), row
+        assert alarms[f"{signal}-alarm"].certainty == zones.certainty, row
+
+
+PUMP = """site: mine
+node: pump-1
+broker: {host: broker.local}
+sources:
+  - name: replay
+    type: waveform
+    file: pump.npz
+    rate_hz: 12000
+    points: {DE: pump-1/vibration/de}
+  - name: plc
+    type: modbus
+    tcp: 127.0.0.1:502
+    units:
+      1:
+        gallery-4/gas/co: {table: input, register: 0, type: uint16, unit: ppm, range: [0, 500]}
+        gallery-4/air/velocity: {table: input, register: 1, type: uint16, unit: m/min, range: [0, 600]}
+        belt-1/speed/drive: {table: input, register: 2, type: uint16, unit: m/s, range: [0, 6]}
+        belt-1/speed/tail: {table: input, register: 3, type: uint16, unit: m/s, range: [0, 6]}
+        belt-1/state/pull-cord: {table: discrete, register: 0}
+processing:
+  - {name: vibration, type: vibration, input: pump-1/vibration/de, rpm: 1480, zone: iso10816_7_cat2_le200}
+  - {name: dose, type: exposure, input: gallery-4/gas/co, unit: ppm, substance: CO, limits: pe-rssom, stel: 75}
+  - {name: slip, type: belt-slip, input: belt-1/speed/drive, tail_point: belt-1/speed/tail}
+  - name: above-ambient
+    type: expression
+    input: gallery-4/gas/co
+    inputs: {co: gallery-4/gas/co}
+    expression: co - 3
+    output: gallery-4/gas/co-above-ambient
+    unit: ppm
+packs:
+  - {use: rotating-machine@1, bind: {pump-cat2-le200: pump-1/vibration/de/rms_velocity}}
+  - {use: exposure@1, bind: {stel-percent: gallery-4/gas/co/stel_percent, twa-percent: gallery-4/gas/co/twa_percent}}
+  - {use: conveyor@1, bind: {slip: belt-1/slip, pull-cord: belt-1/state/pull-cord}}
+  - {use: us-gas@1, bind: {co-above-ambient: gallery-4/gas/co-above-ambient}}
+  - {use: pe-ventilation@1, bind: {air-velocity: gallery-4/air/velocity}}
+"""
+
+
+def test_packs_are_bound_to_what_processors_compute(tmp_path: Path) -> None:
+    config = loaded(tmp_path, PUMP)
+    own = {alarm.id for alarm in config.alarms if not alarm.id.startswith(("source-", "processor-", "host-"))}
+    assert own == {
+        *("pump-cat2-le200-alert", "pump-cat2-le200-alarm", "stel-exceeded", "shift-limit-ahead", "slip-high", "pull-cord-pulled"),
+        *("co-ambient-alert", "co-ambient-alarm", "co-above-ambient-lost", "air-slow", "air-fast"),
+    }
+
+
 def test_a_pack_brings_the_alarms_of_what_is_bound_with_the_name_of_the_place(tmp_path: Path) -> None:
     config = loaded(tmp_path, HEAD + PACK)
-    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith("source-")}
+    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith(("source-", "host-"))}
     assert set(own) == {"co-high", "co-very-high", "o2-low", "o2-high", "co-lost", "o2-lost"}
     assert (own["co-high"].point, own["co-high"].title) == ("heading-3/co", {"es": "CO alto: frente 3", "en": "High CO: heading 3"})
     assert own["co-high"].source.startswith("pe-gas@1: D.S. 024-2016-EM")
@@ -149,8 +289,16 @@ def test_an_override_reaches_the_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("pe-gas@1", "pe-gas@7", "node.yaml:17: packs[0].use: there is no pack 'pe-gas@7'; there is pe-gas@1"),
-        ("pe-gas@1", "pe-gas", "node.yaml:17: packs[0].use: 'pe-gas': write NAME@VERSION; there is pe-gas@1"),
+        (
+            "pe-gas@1",
+            "pe-gas@7",
+            "node.yaml:17: packs[0].use: there is no pack 'pe-gas@7'; there is blast@1, conveyor@1, exposure@1, pe-gas@1, pe-gas@2",
+        ),
+        (
+            "pe-gas@1",
+            "pe-gas",
+            "node.yaml:17: packs[0].use: 'pe-gas': write NAME@VERSION; there is blast@1, conveyor@1, exposure@1, pe-gas@1, pe-gas@2",
+        ),
         ("pe-gas@1", "../pe-gas@1", "node.yaml:17: packs[0].use: '../pe-gas@1': write NAME@VERSION"),
         ("{co: ", "{co9: ", "node.yaml:19: packs[0].bind.co9: pe-gas@1 has no signal 'co9'; it has ch4, co, co2, h2s, no2, o2, so2"),
         (

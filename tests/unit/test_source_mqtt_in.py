@@ -400,6 +400,7 @@ async def test_other_peoples_sensors_join(tmp_path: Path, caplog: pytest.LogCapt
             wrong = await upto(items, 3)  # the second message is not JSON: nobody can say whether the optional point was in it
             assert {reading.quality for reading in wrong} == {bad("malformed")}
             assert mqtt.malformed == {"fan-1/temp": 2, "fan-1/humidity": 1}
+            assert mqtt.counters() == {"malformed": 3, "dropped_messages": 0}
             with caplog.at_level(logging.WARNING):
                 say(sensor, "plant/south/flow", "3")
                 (flow,) = await upto(items, 1)

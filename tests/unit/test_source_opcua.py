@@ -246,6 +246,7 @@ async def test_reports_carry_the_time_and_the_status_of_the_server() -> None:
             await server.write(node, 4.5, flags=0x480)
             assert {(reading.value, reading.quality) for reading in await upto(items, 3)} == {(4.5, GOOD)}
             assert opcua.overflows == 3
+            assert opcua.counters() == {"bad_values": 3, "overflows": 3, "dropped_values": 0}
 
 
 async def test_a_burst_is_not_thinned_to_its_last_value() -> None:

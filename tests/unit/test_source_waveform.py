@@ -201,6 +201,7 @@ async def test_samples_arrive_whole_and_what_is_lost_is_counted(tmp_path: Path) 
     assert np.allclose(steps[steps > 0], 0.001, atol=1e-6)
     assert abs(first.start_ns + 200_000_000 - time.time_ns()) < 3e9
     assert sum(waveform.dropped for waveform in rest) == 150 == under_test.lost_samples
+    assert under_test.counters() == {"lost_samples": 150, "missed_snapshots": 0}
 
 
 async def test_a_logger_that_falls_silent_raises_retry(tmp_path: Path) -> None:
