@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import threading
 import time
@@ -210,6 +211,8 @@ def shown(url: str) -> str:
 
 
 def _import_cv2() -> None:
+    # Over UDP a lost packet spoils the picture and many networks drop the stream: RTSP runs in its TCP connection. OpenCV reads this at each open.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what matters is raised, and it would print passwords in addresses
