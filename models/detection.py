@@ -37,8 +37,8 @@ class Transform(NamedTuple):
 
     def to_picture(self, boxes: Array) -> Array:
         """Boxes (n, 4) in pixels of the tensor, in pixels of the picture and cut off at its edges."""
-        moved = (boxes - np.float32([self.left, self.top] * 2)) / np.float32([self.x_scale, self.y_scale] * 2)
-        result: Array = np.clip(moved, 0, np.float32([self.width, self.height] * 2)).astype(np.float32)
+        moved = (boxes - np.array([self.left, self.top] * 2, np.float32)) / np.array([self.x_scale, self.y_scale] * 2, np.float32)
+        result: Array = np.clip(moved, 0, np.array([self.width, self.height] * 2, np.float32)).astype(np.float32)
         return result
 
 

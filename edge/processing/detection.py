@@ -156,7 +156,7 @@ class DetectorProcessor:
         return found, GOOD
 
     def _values(self, found: Detections, width: int, height: int) -> dict[str, float]:
-        left, top, right, bottom = (found.boxes / np.float32([width, height] * 2)).T
+        left, top, right, bottom = (found.boxes / np.array([width, height] * 2, np.float32)).T
         middle, feet = np.stack([(left + right) / 2, (top + bottom) / 2], axis=1), np.stack([(left + right) / 2, bottom], axis=1)
         seen = np.ones(len(found.scores), bool)
         for mask in self._masks:

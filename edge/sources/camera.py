@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 _DEVICE = re.compile(r"(?:/dev/video)?(\d{1,3})")
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+# The second form is a password with a slash that nobody encoded; digits before a slash are a port.
+_CREDENTIALS = re.compile(r"//[^/?#\s]*@|//[^/@:\s]*:(?!\d+[/?#])\S*@")
+_SECRETS = re.compile(r"\b(pass|passwd|password|pwd|token|auth|key)=[^&\s]*", re.IGNORECASE)  # many recorders take the password in the path
 _JOIN_GRACE = 1.0  # seconds beyond the read timeout that the thread may take to end
 
 
@@ -207,7 +209,7 @@ def locate(url: str, folder: Path) -> tuple[str, str | int]:
 
 def shown(url: str) -> str:
     """The url without user and password, for messages and logs."""
-    return _CREDENTIALS.sub("//", url)
+    return _SECRETS.sub(r"\1=…", _CREDENTIALS.sub("//", url))
 
 
 def _import_cv2() -> None:

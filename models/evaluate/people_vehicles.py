@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.cards import ARTIFACTS, Figure, Metric
+from models.cards import ARTIFACTS, Figure, Metric, ModelError
 from models.detection import decode, intersection_over_union, preprocess
 from models.evaluate.resampling import RESAMPLES, figure
 from models.runtime import Model, load
@@ -77,6 +77,8 @@ def judge(model: Model, folder: Path) -> Judged:
     for split in ("test", "valid"):
         for path in sorted((folder / split / "images").iterdir()):
             image = cv2.imread(str(path))
+            if image is None:
+                raise ModelError(f"{path}: OpenCV cannot read it as a picture: not the data set")
             truth = people_in(folder / split / "labels" / f"{path.stem}.txt", image.shape[1], image.shape[0])
             tensor, transform = preprocess(image, (SIZE, SIZE))
             found = decode(model.run({"image": tensor})["boxes"], len(COCO), transform, LOWEST)

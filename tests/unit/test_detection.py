@@ -59,9 +59,9 @@ def test_the_way_back_is_the_way_there(height: int, width: int, letterbox: bool,
     assert tensor.shape == (1, 3, 352, 352)
     assert tensor.dtype == np.float32
     assert 0 <= tensor.min() <= tensor.max() <= 1
-    whole = np.float32([[transform.left, transform.top, 352 - transform.left, 352 - transform.top]])
+    whole = np.array([[transform.left, transform.top, 352 - transform.left, 352 - transform.top]], np.float32)
     slack = 1.01 / min(transform.x_scale, transform.y_scale)  # a border of an odd number of pixels
-    assert transform.to_picture(whole) == pytest.approx(np.float32([[0, 0, width, height]]), abs=slack)
+    assert transform.to_picture(whole) == pytest.approx(np.array([[0, 0, width, height]], np.float32), abs=slack)
     boxes = decode(head(row, column, 0, width=0.5, height=0.5), CLASSES, transform, 0.5).boxes
     assert (boxes >= 0).all()
     assert (boxes <= [width, height, width, height]).all()
@@ -88,8 +88,8 @@ def test_any_finite_output_gives_boxes_of_the_picture_that_do_not_overlap(output
 
 
 def test_suppression_keeps_the_best_of_each_object_and_class() -> None:
-    boxes = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [50, 50, 60, 60]])
-    kept = non_maximum_suppression(boxes, np.float32([0.6, 0.9, 0.5, 0.7]), np.array([0, 0, 1, 0]))
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
+    kept = non_maximum_suppression(boxes, np.array([0.6, 0.9, 0.5, 0.7], np.float32), np.array([0, 0, 1, 0]))
     assert kept.tolist() == [1, 3, 2]
     assert intersection_over_union(boxes[0], boxes) == pytest.approx([1, 9 / 11, 1, 0])
 

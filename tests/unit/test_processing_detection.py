@@ -64,7 +64,7 @@ def test_people_are_counted_and_points_are_as_declared(crew: Any) -> None:
 
 
 def test_a_cameras_own_threshold_goes_before_the_cards(crew: Any) -> None:
-    made = [processor(**given) for given in ({"threshold": 0.3}, {}, {"threshold": 0.99})]
+    made = [processor(threshold=threshold) for threshold in (0.3, None, 0.99)]
     low, card, high = (values(one.process(Frame("belt-cam", 0, crew)))["person"] or 0 for one in made)
     assert low > card > 0
     assert high == 0
