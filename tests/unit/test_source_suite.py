@@ -547,6 +547,7 @@ async def device_of(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -
         "modbus-tcp": lambda: TcpSlave(one_unit()),
         "waveform-tcp": lambda: VibrationStream(noise, rate_hz=4000),
         "camera-http": lambda: CameraFeed(fps=15),
+        "camera-rtsp": lambda: RtspCamera(fps=15),
         "nmea-gpsd": lambda: Gpsd(Receiver(Track(altitude=123.5)), every=0.05),
         "serial-line-tcp": lambda: Listener(speak),
     }
@@ -603,7 +604,7 @@ async def on_a_wire(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -
 
 
 WIRES = ["modbus-rtu", "serial-line", "nmea", "can"]
-CABLES = ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-gpsd"]
+CABLES = ["modbus-tcp", "waveform-tcp", "camera-http", "camera-rtsp", "mqtt-in", "opcua", "serial-line-tcp", "nmea-gpsd"]
 
 
 @pytest.mark.parametrize("trouble", ["silence", "half", "garbage"])
