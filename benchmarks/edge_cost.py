@@ -3,7 +3,8 @@
     python -m benchmarks.edge_cost [--seconds 60] [--only TEXT] [--json]
 
 Each case has its own limit. (a) 100 Modbus points at 1 Hz: 5 % of one core and 90 MB. (b) The same and 4 vibration channels at 25.6 kHz,
-1 s of each every 10 s: 15 % and 130 MB. CPU is counted from 10 s after the start, so that starting is not in it. The bare loop is the
+1 s of each every 10 s: 15 % and 130 MB. (c) One camera
+with a detector: see edge_camera.py. CPU is counted from 10 s after the start, so that starting is not in it. The bare loop is the
 least that anyone could write: pymodbus, paho, no outbox, no alarms.
 """
 
@@ -23,9 +24,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from benchmarks import edge_camera
 from benchmarks.table import report
 from simulators.field.modbus_pdu import Unit
 from simulators.field.modbus_slave import TcpSlave
+from simulators.field.rtsp_server import RtspCamera
 from simulators.field.vibration_stream import VibrationStream
 from tests.rig.processes import ROOT, Child
 from tests.rig.servers import Mosquitto
@@ -148,6 +151,12 @@ async def run(seconds: float, only: str) -> list[dict[str, Any]]:
             with Node(folder / f"node-{index}", f"bench-{index}", broker.port, **case.settings) as node:
                 figures = await asyncio.to_thread(measure, node.pid, seconds)
                 rows.append(row(case.title, figures, bare, case, mapped(node.pid, case.forbidden)))
+        if only in edge_camera.TITLE:
+            camera = await stack.enter_async_context(RtspCamera(fps=edge_camera.FPS))
+            with edge_camera.bare_loop(camera.url, folder / "bare-camera.log") as child:
+                bare = await asyncio.to_thread(measure, child.pid, seconds)
+            with Node(folder / "node-camera", "bench-camera", broker.port, **edge_camera.settings(camera.url)) as node:
+                rows += edge_camera.rows(await asyncio.to_thread(measure, node.pid, seconds), bare)
     return rows
 
 

@@ -72,6 +72,7 @@ REGISTRY: dict[str, str] = {
     "belt-slip": "edge.processing.slip:BeltSlipProcessor",
     "blast": "edge.processing.blast:BlastProcessor",
     "camera-check": "edge.processing.vision:CameraCheckProcessor",
+    "detector": "edge.processing.detection:DetectorProcessor",
     "exposure": "edge.processing.exposure:ExposureProcessor",
     "expression": "edge.processing.expression:ExpressionProcessor",
     "gas-mixture": "edge.processing.gas_mixture:GasMixtureProcessor",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import threading
 import time
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 _DEVICE = re.compile(r"(?:/dev/video)?(\d{1,3})")
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+# The second form is a password with a slash that nobody encoded; digits before a slash are a port.
+_CREDENTIALS = re.compile(r"//[^/?#\s]*@|//[^/@:\s]*:(?!\d+[/?#])\S*@")
+_SECRETS = re.compile(r"\b(pass|passwd|password|pwd|token|auth|key)=[^&\s]*", re.IGNORECASE)  # many recorders take the password in the path
 _JOIN_GRACE = 1.0  # seconds beyond the read timeout that the thread may take to end
 
 
@@ -206,10 +209,12 @@ def locate(url: str, folder: Path) -> tuple[str, str | int]:
 
 def shown(url: str) -> str:
     """The url without user and password, for messages and logs."""
-    return _CREDENTIALS.sub("//", url)
+    return _SECRETS.sub(r"\1=…", _CREDENTIALS.sub("//", url))
 
 
 def _import_cv2() -> None:
+    # Over UDP a lost packet spoils the picture and many networks drop the stream: RTSP runs in its TCP connection. OpenCV reads this at each open.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what matters is raised, and it would print passwords in addresses

@@ -53,6 +53,10 @@ def test_what_a_url_names(url: str, found: tuple[str, str | int]) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert shown("rtsp://admin:pa55@10.0.0.5:554/ch1?x=a@b") == "rtsp://10.0.0.5:554/ch1?x=a@b"
+    assert shown("rtsp://admin:p@ss@10.0.0.5:554/ch1") == "rtsp://10.0.0.5:554/ch1"
+    assert shown("rtsp://admin:pa/ss@10.0.0.5:554/ch1") == "rtsp://10.0.0.5:554/ch1"
+    assert shown("rtsp://10.0.0.5:554/user=admin&password=pa55&channel=1") == "rtsp://10.0.0.5:554/user=admin&password=…&channel=1"
+    assert shown("http://10.0.0.5:80/x@y") == "http://10.0.0.5:80/x@y"
     assert shown("http://10.0.0.5/stream") == "http://10.0.0.5/stream"
 
 

@@ -34,6 +34,7 @@ from simulators.field.listener import Listener
 from simulators.field.modbus_pdu import Unit, float32
 from simulators.field.modbus_slave import RtuBus, TcpSlave
 from simulators.field.opcua_server import OpcUaServer
+from simulators.field.rtsp_server import Auth, RtspCamera
 from simulators.field.serial_device import SerialDevice, xor_line
 from simulators.field.vibration_stream import VibrationStream
 from tests.rig.cable import Cable, Trouble, spoil
@@ -198,6 +199,15 @@ async def sampled_bench(kind: str, folder: Path, stack: contextlib.AsyncExitStac
     return Bench(iio(folder), unbind, bind)
 
 
+async def camera_bench(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -> Bench:
+    if kind == "camera-file":
+        render_clip(folder / "clip.avi", seconds=1.0, fps=10)
+        return Bench(camera(folder, "clip.avi", loop=True), _nothing, _nothing)
+    device = CameraFeed(fps=15) if kind == "camera-http" else RtspCamera(fps=15, auth=Auth.DIGEST, password="secret")
+    await stack.enter_async_context(device)
+    return Bench(camera(folder, device.url), device.drop_connections, _nothing)
+
+
 @contextlib.asynccontextmanager
 async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
     async with contextlib.AsyncExitStack() as stack:
@@ -255,12 +265,8 @@ async def bench_of(kind: str, folder: Path) -> AsyncIterator[Bench]:
 
                 bus = can_bus(folder, interface=interface, channel=group)
                 yield Bench(bus, functools.partial(ignition, False), functools.partial(ignition, True))
-            case "camera-http":
-                feed = await stack.enter_async_context(CameraFeed(fps=15))
-                yield Bench(camera(folder, feed.url), feed.drop_connections, _nothing)
-            case "camera-file":
-                render_clip(folder / "clip.avi", seconds=1.0, fps=10)
-                yield Bench(camera(folder, "clip.avi", loop=True), _nothing, _nothing)
+            case "camera-http" | "camera-rtsp" | "camera-file":
+                yield await camera_bench(kind, folder, stack)
             case _:
                 raise AssertionError(kind)
 
@@ -272,6 +278,7 @@ KINDS = [
     "waveform-iio",
     "waveform-file",
     "camera-http",
+    "camera-rtsp",
     "camera-file",
     "mqtt-in",
     "opcua",
@@ -379,7 +386,9 @@ async def test_cancel_releases_everything_and_it_can_be_restarted(kind: str, tmp
         assert all(is_good(item) for batch in await take(bench.source, 2) for item in batch)
 
 
-@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"])
+@pytest.mark.parametrize(
+    "kind", ["modbus-tcp", "waveform-tcp", "camera-http", "camera-rtsp", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"]
+)
 async def test_cancel_while_connecting_releases_everything(kind: str, tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -409,7 +418,7 @@ def _at(kind: str, folder: Path, address: str) -> Source:
         case "serial-line-tcp" | "nmea-tcp":
             return (nmea if kind == "nmea-tcp" else serial_line)(folder, stale_after=0.3, tcp=address)
         case _:
-            return camera(folder, f"http://{address}/stream")
+            return camera(folder, f"{kind.removeprefix('camera-')}://{address}/stream")
 
 
 def _absent(folder: Path) -> dict[str, Source]:
@@ -421,6 +430,7 @@ def _absent(folder: Path) -> dict[str, Source]:
         "waveform-iio": iio(folder),
         "waveform-file": build(folder, type="waveform", file="none.wav", points={"0": "pump-1/vibration/de"}),
         "camera-http": camera(folder, f"http://user:secret@127.0.0.1:{port}/stream"),
+        "camera-rtsp": camera(folder, f"rtsp://user:secret@127.0.0.1:{port}/stream1"),
         "camera-device": camera(folder, "/dev/video99"),
         "camera-file": camera(folder, "none.avi"),
         "can": can_bus(folder, interface="socketcan", channel="can7"),
@@ -451,6 +461,7 @@ def _free_port() -> int:
         ("waveform-iio", r"iio adxl372: there is no such device; there are: none in .*/sys/bus/iio/devices"),
         ("waveform-file", "there is no such file"),
         ("camera-http", r"http://127\.0\.0\.1:\d+/stream does not open"),
+        ("camera-rtsp", r"rtsp://127\.0\.0\.1:\d+/stream1 does not open"),
         ("camera-device", "there is no /dev/video99"),
         ("camera-file", "there is no such file"),
         ("can", "socketcan can7: there is no such interface; .*ip link set can7 up"),
@@ -493,7 +504,9 @@ async def test_unplugged_while_read_it_says_so_and_comes_back(kind: str, tmp_pat
         assert all(is_good(item) for batch in await take(bench.source, 2) for item in batch)
 
 
-@pytest.mark.parametrize("kind", ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"])
+@pytest.mark.parametrize(
+    "kind", ["modbus-tcp", "waveform-tcp", "camera-http", "camera-rtsp", "mqtt-in", "opcua", "serial-line-tcp", "nmea-tcp"]
+)
 @pytest.mark.parametrize(
     "garbage", [random.Random(1).randbytes(4096), b"\n" * 4096, b"HTTP/1.1 200 OK\r\n\r\n" + b"\xff\xd8" * 2000, b"{}\n", b"\x00" * 4096]
 )
@@ -534,6 +547,7 @@ async def device_of(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -
         "modbus-tcp": lambda: TcpSlave(one_unit()),
         "waveform-tcp": lambda: VibrationStream(noise, rate_hz=4000),
         "camera-http": lambda: CameraFeed(fps=15),
+        "camera-rtsp": lambda: RtspCamera(fps=15),
         "nmea-gpsd": lambda: Gpsd(Receiver(Track(altitude=123.5)), every=0.05),
         "serial-line-tcp": lambda: Listener(speak),
     }
@@ -590,7 +604,7 @@ async def on_a_wire(kind: str, folder: Path, stack: contextlib.AsyncExitStack) -
 
 
 WIRES = ["modbus-rtu", "serial-line", "nmea", "can"]
-CABLES = ["modbus-tcp", "waveform-tcp", "camera-http", "mqtt-in", "opcua", "serial-line-tcp", "nmea-gpsd"]
+CABLES = ["modbus-tcp", "waveform-tcp", "camera-http", "camera-rtsp", "mqtt-in", "opcua", "serial-line-tcp", "nmea-gpsd"]
 
 
 @pytest.mark.parametrize("trouble", ["silence", "half", "garbage"])

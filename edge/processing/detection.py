@@ -1,0 +1,191 @@
+"""Objects that a model finds in the pictures of a camera: how many of each class, in the picture and in its zones.
+
+ISO 13374 block: data manipulation. In shadow mode by itself: readings, and no alarm unless the site writes a rule. The picture stays here.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field, StringConstraints, model_validator
+
+from contract.messages import PointDeclaration
+from contract.values import GOOD, Quality, Reading, bad, check_point
+from edge.errors import Misconfigured
+from edge.items import Frame, Item
+from edge.processing import ProcessorContext, ProcessorSettings
+from models.cards import ModelError
+from models.detection import BOX_CHANNELS, OVERLAP, BadOutput, BadPicture, Detections, decode, preprocess
+
+if TYPE_CHECKING:
+    from models.runtime import Model
+
+log = logging.getLogger(__name__)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3, max_length=64)]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+MOST = 1000.0  # a count beyond is no count: the grid of the model has no more cells
+
+
+class DetectorSettings(ProcessorSettings):
+    """A camera, the model, and where to look. Places are fractions of the picture: [0, 0] is the upper left corner, [1, 1] the lower right."""
+
+    input: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="The camera")
+    model: str = Field("people_vehicles", min_length=1, description="A model of the release by its name, or a path ending in .onnx")
+    classes: list[Word] = Field(["person"], min_length=1, max_length=32, description="Classes of the model that are counted")
+    threshold: float | None = Field(None, gt=0, lt=1, description="Score from which a box counts; without it, the one of the model's card")
+    every: float = Field(0.0, ge=0, le=3600, description="Seconds between pictures that are looked at; 0 takes each")
+    masks: list[Polygon] = Field([], max_length=32, description="Polygons to ignore: a box whose middle lies in one is dropped")
+    zones: dict[Word, Polygon] = Field(
+        {}, max_length=16, description="Polygons to count in, by name: the middle of a box's lower edge decides"
+    )
+    under: Word = Field("objects", description="The points are CAMERA/UNDER/…; give a second detector of a camera another word")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes {self.classes}: each is named once")
+        if taken := set(self.zones) & {*self.classes, *(f"{label}_score" for label in self.classes), "latency"}:
+            raise ValueError(f"zones {sorted(taken)}: the name is taken by a class or by latency; choose another")
+        for label in self.classes:
+            for zone in ("", *(f"{zone}/" for zone in self.zones)):
+                check_point(f"{self.input}/{self.under}/{zone}{label}")
+        return self
+
+
+class DetectorProcessor:
+    """Readings under ``CAMERA/UNDER/``: CLASS (count), CLASS_score (highest), ZONE/CLASS (count in the zone), latency (ms)."""
+
+    Settings: ClassVar[type[ProcessorSettings]] = DetectorSettings
+
+    def __init__(self, settings: ProcessorSettings, context: ProcessorContext) -> None:
+        if not isinstance(settings, DetectorSettings):
+            raise TypeError(f"DetectorProcessor takes DetectorSettings, not {type(settings).__name__}")
+        self._settings = settings
+        self._folder = context.folder
+        self._prefix = f"{settings.input}/{settings.under}"
+        self._masks = [np.array(polygon) for polygon in settings.masks]
+        self._zones = {name: np.array(polygon) for name, polygon in settings.zones.items()}
+        self._model: Model | None = None
+        self._classes: tuple[str, ...] = ()
+        self._size = (0, 0)
+        self._threshold = 1.0
+        self._looked_ns: int | None = None
+        self._reported = ""
+
+    def wants(self) -> frozenset[str]:
+        return frozenset((self._settings.input,))
+
+    def points(self) -> Mapping[str, PointDeclaration]:
+        asset, found = self._settings.input, {}
+        for label in self._settings.classes:
+            counted = {"es": f"Detectados: {label}", "en": f"Detected: {label}"}
+            found[label] = PointDeclaration("1", "analog", (0, MOST), asset, counted)
+            best = {"es": f"Mayor puntaje: {label}", "en": f"Highest score: {label}"}
+            found[f"{label}_score"] = PointDeclaration("1", "score", (0, 1), asset, best)
+            for zone in self._zones:
+                inside = {"es": f"Detectados en {zone}: {label}", "en": f"Detected in {zone}: {label}"}
+                found[f"{zone}/{label}"] = PointDeclaration("1", "analog", (0, MOST), asset, inside)
+        taken = {"es": "Tiempo de inferencia por imagen", "en": "Time to look at one picture"}
+        found["latency"] = PointDeclaration("ms", "analog", (0, 60_000), asset, taken)
+        return {f"{self._prefix}/{name}": declaration for name, declaration in found.items()}
+
+    def start(self) -> None:
+        """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes."""
+        import cv2
+
+        from models.runtime import load
+
+        cv2.setNumThreads(1)
+        where, name = f"processor {self._settings.name}: model", self._settings.model
+        try:
+            model = load(self._folder / name if name.endswith(".onnx") else name)
+        except ModelError as error:
+            raise Misconfigured(f"{where}: {error}") from None
+        inputs, outputs = model.card.inputs, model.card.outputs
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or shape[:2] != (1, 3) or not all(isinstance(size, int) for size in shape):
+            raise Misconfigured(f"{where} {name}: is no detector: its input has shape {shape}; (1, 3, height, width) is needed")
+        if len(outputs) != 1 or len(outputs[0].shape) != 4 or len(outputs[0].labels) <= BOX_CHANNELS:
+            raise Misconfigured(
+                f"{where} {name}: is no detector: it needs one output (1, rows, columns, {BOX_CHANNELS} + classes), labelled"
+            )
+        self._classes = outputs[0].labels[BOX_CHANNELS:]
+        if missing := [label for label in self._settings.classes if label not in self._classes]:
+            raise Misconfigured(f"{where} {name}: has no class {', '.join(missing)}; it has {', '.join(self._classes)}")
+        self._size = int(shape[3]), int(shape[2])
+        self._threshold = self._settings.threshold or model.card.threshold.value
+        self._model = model
+
+    def process(self, item: Item) -> Sequence[Reading]:
+        """The readings of one picture; none while less than ``every`` has passed. All bad with the reason where it could not be looked at."""
+        if not isinstance(item, Frame) or item.camera != self._settings.input:
+            return []
+        # A tenth of grace: a camera at just that rate must not lose every second picture to jitter.
+        if self._looked_ns is not None and 0 <= item.time_ns - self._looked_ns < self._settings.every * 0.9e9:
+            return []
+        self._looked_ns = item.time_ns
+        begun = time.perf_counter()
+        found, quality = self._look(item.image)
+        latency = (time.perf_counter() - begun) * 1e3
+        values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
+        start = len(self._prefix) + 1
+        return [Reading(point, item.time_ns, values.get(point[start:]), quality) for point in self.points()]
+
+    def _look(self, image: Array) -> tuple[Detections | None, Quality]:
+        if self._model is None:
+            return None, bad("no_model")
+        try:
+            tensor, transform = preprocess(image, self._size)
+            (output,) = self._model.run({self._model.card.inputs[0].name: tensor}).values()
+            found = decode(output, len(self._classes), transform, self._threshold, OVERLAP)
+        except BadPicture:
+            return None, bad("no_picture")
+        except BadOutput as error:
+            self._report(str(error))
+            return None, bad("model_output")
+        except Exception as error:  # the model, or the runtime under it: whatever it is, the other processors go on
+            self._report(f"{type(error).__name__}: {error}")
+            return None, bad("model_error")
+        self._reported = ""
+        return found, GOOD
+
+    def _values(self, found: Detections, width: int, height: int) -> dict[str, float]:
+        left, top, right, bottom = (found.boxes / np.array([width, height] * 2, np.float32)).T
+        middle, feet = np.stack([(left + right) / 2, (top + bottom) / 2], axis=1), np.stack([(left + right) / 2, bottom], axis=1)
+        seen = np.ones(len(found.scores), bool)
+        for mask in self._masks:
+            seen &= ~inside(middle, mask)
+        within = {zone: inside(feet, polygon) for zone, polygon in self._zones.items()}
+        values: dict[str, float] = {}
+        for label in self._settings.classes:
+            chosen = seen & (found.labels == self._classes.index(label))
+            values[label] = float(chosen.sum())
+            values[f"{label}_score"] = float(found.scores[chosen].max(initial=0.0))
+            values |= {f"{zone}/{label}": float((chosen & there).sum()) for zone, there in within.items()}
+        return values
+
+    def _report(self, what: str) -> None:
+        """Logs an error once, not with every picture."""
+        if what != self._reported:
+            log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, what)
+            self._reported = what
+
+
+def inside(points: Array, polygon: Array) -> Array:
+    """Whether each of points (n, 2) lies in the polygon (m, 2): a ray to the right crosses its edges an odd number of times. (n,) of bool.
+
+    Both are fractions of the picture. A point on the lower edge of the picture counts as just above it, else feet that are cut off lie nowhere.
+    """
+    x, y = points[:, :1], np.minimum(points[:, 1:], 1 - 1e-6)
+    (x1, y1), (x2, y2) = polygon.T, np.roll(polygon, -1, axis=0).T
+    between = (y1 <= y) != (y2 <= y)
+    rise = np.where(y2 == y1, 1.0, y2 - y1)
+    crossed = between & (x < x1 + (y - y1) / rise * (x2 - x1))
+    result: Array = crossed.sum(axis=1) % 2 == 1
+    return result

@@ -1,0 +1,174 @@
+"""The detector on real pictures of the simulated camera and of people; zones, masks, and what is no picture or no model."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from contract.values import Reading
+from edge.errors import Misconfigured
+from edge.items import Frame
+from edge.processing import ProcessorContext
+from edge.processing.detection import DetectorProcessor, DetectorSettings, inside
+from models.cards import ARTIFACTS
+from models.train.datasets import DataMissing, data_folder
+
+SECOND = 1_000_000_000
+
+
+def processor(folder: Path = Path(), *, start: bool = True, **settings: Any) -> DetectorProcessor:
+    given = {"name": "people", "type": "detector", "input": "belt-cam"} | settings
+    made = DetectorProcessor(DetectorSettings.model_validate(given), ProcessorContext("node", folder))
+    if start:
+        made.start()
+    return made
+
+
+def values(readings: Any) -> dict[str, float | None]:
+    return {reading.point.removeprefix("belt-cam/objects/"): reading.value for reading in readings}
+
+
+@pytest.fixture(scope="module")
+def crew() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A picture of the data set with several people."""
+    import cv2
+
+    try:
+        folder = data_folder("ppe_css") / "test"
+    except DataMissing as missing:
+        pytest.skip(f"NOT TESTED on a real picture: {missing}")
+    counts = {path: path.read_text().count("\n5 ") for path in sorted((folder / "labels").iterdir())}
+    best = max(counts, key=lambda path: counts[path])
+    image = cv2.imread(str(next((folder / "images").glob(f"{best.stem}.*"))))
+    return np.asarray(image, np.uint8)
+
+
+def test_people_are_counted_and_points_are_as_declared(crew: Any) -> None:
+    everywhere = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    made = processor(zones={"all": everywhere, "left": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "right": [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]})
+    readings = made.process(Frame("belt-cam", SECOND, crew))
+    assert {reading.point for reading in readings} == set(made.points())
+    assert all(reading.quality.good and reading.time_ns == SECOND for reading in readings)
+    found = values(readings)
+    assert (found["person"] or 0) >= 2
+    assert found["all/person"] == found["person"] == (found["left/person"] or 0) + (found["right/person"] or 0)
+    assert 0.65 <= (found["person_score"] or 0) <= 1
+    assert (found["latency"] or 0) > 0
+    masked = values(processor(masks=[everywhere]).process(Frame("belt-cam", SECOND, crew)))
+    assert (masked["person"], masked["person_score"]) == (0, 0)
+
+
+def test_a_cameras_own_threshold_goes_before_the_cards(crew: Any) -> None:
+    made = [processor(threshold=threshold) for threshold in (0.3, None, 0.99)]
+    low, card, high = (values(one.process(Frame("belt-cam", 0, crew)))["person"] or 0 for one in made)
+    assert low > card > 0
+    assert high == 0
+
+
+def test_an_empty_wall_has_nobody() -> None:
+    found = values(processor().process(Frame("belt-cam", 0, np.full((360, 640, 3), 90, np.uint8))))
+    assert (found["person"], found["person_score"]) == (0, 0)
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 0, 3), np.uint8), np.zeros((9, 9), np.uint8)])
+def test_no_picture_and_no_model_are_told_as_bad_quality(image: Any) -> None:
+    assert {str(reading.quality) for reading in processor().process(Frame("belt-cam", 0, image))} == {"bad:no_picture"}
+    readings = processor(start=False).process(Frame("belt-cam", 0, np.zeros((9, 9, 3), np.uint8)))
+    assert {str(reading.quality) for reading in readings} == {"bad:no_model"}
+    assert {reading.value for reading in readings} == {None}
+
+
+def test_every_leaves_pictures_out_and_a_clock_set_back_does_not_silence_it() -> None:
+    made, image = processor(every=1.0), np.zeros((9, 9, 3), np.uint8)
+    looked = [bool(made.process(Frame("belt-cam", round(at * SECOND), image))) for at in (10, 10.2, 10.95, 11.0, 12, 3, 3.5)]
+    assert looked == [True, False, True, False, True, True, False]
+    assert made.process(Frame("other-cam", 90 * SECOND, image)) == []
+    assert made.process(Reading("belt-cam/x", 0, 1.0)) == []
+
+
+def small_model(folder: Path, *, weight: float, labels: list[str], size: int = 8) -> None:
+    """An ONNX file with a card: a head of 2 x 2 cells that says ``weight`` everywhere."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Mul", ["mean", "weight"], ["product"]),
+            helper.make_node("Div", ["product", "mean"], ["boxes"]),  # not a number for a black picture
+        ],
+        "small",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
+        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 2, 2, len(labels)])],
+        [numpy_helper.from_array(np.full((1, 2, 2, len(labels)), weight, np.float32), "weight")],
+    )
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    (folder / "small.onnx").write_bytes(content)
+    card = json.loads((ARTIFACTS / "people_vehicles.json").read_text())
+    card |= {"name": "small", "artifact": "small.onnx", "sha256": hashlib.sha256(content).hexdigest()}
+    card["inputs"][0]["shape"] = [1, 3, size, size]
+    card["outputs"][0] |= {"shape": [1, 2, 2, len(labels)], "labels": labels}
+    (folder / "small.json").write_text(json.dumps(card))
+
+
+def test_an_output_that_is_not_finite_is_bad_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    small_model(tmp_path, weight=0.9, labels=["o", "x", "y", "w", "h", "person"])
+    made = processor(tmp_path, model="small.onnx", threshold=0.5)
+    light, black = np.full((9, 9, 3), 128, np.uint8), np.zeros((9, 9, 3), np.uint8)
+    assert {str(reading.quality) for reading in made.process(Frame("belt-cam", 0, light))} == {"good"}
+    for at in (1, 2, 3):
+        readings = made.process(Frame("belt-cam", at, black))
+        assert {str(reading.quality) for reading in readings} == {"bad:model_output"}
+        assert {reading.value for reading in readings} == {None}
+    assert [record.getMessage() for record in caplog.records] == [
+        "processor people: model small.onnx: the output holds values that are not finite"
+    ]
+    assert {str(reading.quality) for reading in made.process(Frame("belt-cam", 4, light))} == {"good"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [(["a", "b"], r"is no detector: it needs one output"), (["o", "x", "y", "w", "h", "truck"], "has no class person; it has truck")],
+)
+def test_a_model_of_another_kind_is_misconfigured(labels: list[str], says: str, tmp_path: Path) -> None:
+    small_model(tmp_path, weight=1, labels=labels)
+    with pytest.raises(Misconfigured, match=says):
+        processor(tmp_path, model="small.onnx")
+
+
+def test_missing_changed_and_foreign_models_are_misconfigured(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"people: model: .*there is no such model file; known by name: .*people_vehicles"):
+        processor(tmp_path, model="peple")
+    with pytest.raises(Misconfigured, match="is no detector: its input has shape"):
+        processor(model="bearing_condition")
+    for ending in ("onnx", "json"):
+        shutil.copy(ARTIFACTS / f"people_vehicles.{ending}", tmp_path)
+    with (tmp_path / "people_vehicles.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(Misconfigured, match="SHA-256"):
+        processor(tmp_path, model="people_vehicles.onnx")
+
+
+def test_inside_a_polygon_that_is_not_convex() -> None:
+    corner = np.array([[0, 0], [1, 0], [1, 0.4], [0.4, 0.4], [0.4, 1], [0, 1]])
+    points = np.array([[0.2, 0.2], [0.9, 0.2], [0.2, 0.9], [0.7, 0.7], [1.1, 0.2], [0.2, 1.0]])
+    assert inside(points, corner).tolist() == [True, True, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"zones": {"belt": [[0, 0], [1, 1]]}}, "at least 3"),
+        ({"zones": {"belt": [[0, 0], [640, 0], [640, 360]]}}, "less than or equal to 1"),
+        ({"zones": {"latency": [[0, 0], [1, 0], [1, 1]]}}, "taken by a class or by latency"),
+        ({"classes": ["person", "person"]}, "each is named once"),
+        ({"treshold": 0.4}, "Extra inputs"),
+    ],
+)
+def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        processor(start=False, **change)
