@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, cast
 
-from contract.values import Quality, Reading, bad
+from contract.values import GOOD, Quality, Reading, bad
 from edge.config import ConfiguredProcessor, ConfiguredSource, NodeConfig
 from edge.errors import EdgeError
-from edge.items import Item
+from edge.items import Frame, Item, Waveform
 from edge.trust import within_range
 from edge.worker import explain, subject
 
@@ -62,6 +62,9 @@ async def _read(entry: ConfiguredSource, config: NodeConfig, patience: float) ->
             async for batch in items:
                 take([item for item in batch if isinstance(item, Reading)])
                 for item in batch:
+                    if not isinstance(item, Reading):  # what stays on the device: that it came is what a field engineer asks
+                        ms = (time.monotonic() - began) * 1000
+                        rows.setdefault(subject(item), Row(subject(item), None, "", GOOD, ms, described(item)))
                     for processor in config.processing:
                         if subject(item) in processor.processor.wants():
                             take(await asyncio.to_thread(_compute, processor, item, fed))
@@ -81,6 +84,14 @@ async def _read(entry: ConfiguredSource, config: NodeConfig, patience: float) ->
     return list(rows.values())
 
 
+def described(item: Waveform | Frame) -> str:
+    """A picture or a waveform in words."""
+    if isinstance(item, Frame):
+        height, width = item.image.shape[:2]
+        return f"picture, {width} x {height}"
+    return f"waveform, {len(item.samples)} samples at {item.rate_hz:g} Hz in {item.unit}"
+
+
 def _compute(entry: ConfiguredProcessor, item: Item, started: list[ConfiguredProcessor]) -> Sequence[Reading]:
     if entry not in started:
         entry.processor.start()
@@ -93,7 +104,7 @@ def table(rows: Sequence[Row]) -> str:
     cells = [("point", "value", "unit", "quality", "ms", "")]
     for row in rows:
         value = "-" if row.value is None else f"{row.value:.6g}"
-        cells.append((row.point, value, row.unit, str(row.quality), "-" if row.ms is None else f"{row.ms:.0f}", row.note))
+        cells.append((row.point, value, row.unit or "-", str(row.quality), "-" if row.ms is None else f"{row.ms:.0f}", row.note))
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     return "\n".join(
         "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[5]]).rstrip() for line in cells

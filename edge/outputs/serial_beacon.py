@@ -1,6 +1,7 @@
 """A beacon or siren on a serial port, USB ones included, that is switched by two commands."""
 
 import os
+import termios
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -70,7 +71,7 @@ class SerialBeacon:
                 stopbits=settings.stopbits,
                 bytesize=settings.bytesize,
             )
-        except (SerialException, OSError, ValueError) as error:
+        except (SerialException, OSError, ValueError, termios.error) as error:
             raise Retry(f"{settings.port}: {error}; may this user open it (often group dialout)?") from None
 
     async def write(self, energised: bool) -> None:

@@ -22,7 +22,7 @@ from models.detection import BOX_CHANNELS, OVERLAP, BadOutput, BadPicture, Detec
 if TYPE_CHECKING:
     from models.runtime import Model
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.processing.detection")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Field(ge=0, le=1)]

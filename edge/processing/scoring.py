@@ -21,7 +21,7 @@ from models.bearing import REVOLUTIONS, features
 if TYPE_CHECKING:
     from models.runtime import Model
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.processing.scoring")
 
 CLASSES = ("normal", "inner", "outer", "ball")
 _DESCRIPTIONS = {

@@ -208,7 +208,6 @@ async def _client(tcp: Endpoint | None, rtu: SerialLine | None, limit: float) ->
             connected = False
         if not connected:
             raise Retry("the port does not take it" if rtu else "did not accept the connection a second time")
-        client.set_max_no_responses(1 << 30)
         await asyncio.sleep(0)  # a serial transport attaches itself to the loop one step later
         yield client
     finally:

@@ -17,7 +17,7 @@ from edge.sources.can_dbc import DbcSignal, find_signal, load_dbc
 from edge.sources.can_points import PointTable
 from edge.sources.can_settings import CanSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.can")
 
 NO_CONNECTION = bad("no_connection")
 

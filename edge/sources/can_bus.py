@@ -18,7 +18,7 @@ from edge.sources.can_settings import CanSettings, nearest
 if TYPE_CHECKING:
     import can
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.can")
 
 PAUSE = 0.02  # s between two looks at the bus: frames are taken in bunches; classical CAN brings some 340 at most meanwhile at 1 Mbit/s
 BUNCH = 1024  # frames in one look, then the loop has its turn

@@ -10,7 +10,7 @@ from edge.sources.can_j1939 import DM1, MALFORMED, TIRE_LOCATION, Decoded, Lamp,
 from edge.sources.can_settings import CanPoint, CanSettings, Fault
 from edge.sources.can_transport import TP_CONTROL, TP_DATA, Reassembly
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.can")
 
 STALE = bad("stale")
 _OUT_OF_RANGE = uncertain("out_of_range")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.clock import SECOND
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.chrony_sock")
 
 # struct sock_sample of chrony's refclock_sock.c: timeval, offset in s, pulse, leap, padding, magic
 _SAMPLE = struct.Struct("@lldiiii")

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import socket
+import termios
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -220,7 +221,7 @@ def _open(settings: SerialPort, path: Path) -> "serial.Serial":
         if not os.access(path, os.R_OK | os.W_OK):
             raise Retry(f"{settings}: this user may not use the port; add the user to the group that owns it (often dialout)") from None
         raise Retry(f"{settings}: cannot be opened; does another program hold it? ({error})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, termios.error) as error:  # termios.error is no OSError
         raise Retry(
             f"{settings}: cannot be set to {settings.baudrate} {settings.bytesize}{settings.parity}{settings.stopbits}: {error}"
         ) from None

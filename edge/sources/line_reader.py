@@ -13,7 +13,7 @@ from edge.sources.freshness import Freshness
 from edge.sources.line_link import Link
 from edge.sources.line_splitter import LineSplitter
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.line_reader")
 
 STALE = bad("stale")
 MALFORMED = bad("malformed")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import termios
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from edge.modbus_client import Client
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.modbus")
 
 NO_RESPONSE = bad("no_response")
 NO_CONNECTION = bad("no_connection")
@@ -260,7 +261,11 @@ class ModbusSource:
         )
         begun = time.monotonic()
         try:
-            if not await client.connect():
+            try:
+                connected = await client.connect()
+            except termios.error:  # is no OSError: a port that cannot be set like this
+                connected = False
+            if not connected:
                 raise Retry(await self._why(begun))
             await asyncio.sleep(0)  # a serial transport attaches itself to the loop one step later
             yield client
@@ -275,7 +280,11 @@ class ModbusSource:
         """Why the bus did not open. pymodbus keeps the reason to itself, so a refused connection is tried once more, within the timeout."""
         settings = self._settings
         if settings.rtu is not None:
-            return f"{self._where}: cannot be opened with {settings.rtu.baudrate} baud; does another program hold it, is it a serial port?"
+            line = settings.rtu
+            return (
+                f"{self._where}: cannot be opened with {line.baudrate} {line.bytesize}{line.parity}{line.stopbits}; does another program"
+                " hold it, is it a serial port, can it do that?"
+            )
         assert settings.tcp is not None  # noqa: S101 - the settings have one of the two
         port = settings.tcp.port or 502
         left = settings.timeout - (time.monotonic() - begun)

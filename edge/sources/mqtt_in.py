@@ -24,7 +24,7 @@ from edge.sources.staleness import Staleness
 if TYPE_CHECKING:
     import aiomqtt
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.mqtt_in")
 
 STALE = bad("stale")
 NO_CONNECTION = bad("no_connection")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asyncua.client.client import Client
     from asyncua.common.subscription import SubEvent, Subscription
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.opcua")
 
 NO_CONNECTION = bad("no_connection")
 NO_VALUE = bad("no_value")

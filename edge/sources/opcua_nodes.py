@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncua.client.client import Client
     from asyncua.common.subscription import Subscription
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("muki.edge.sources.opcua")
 
 NODE_UNKNOWN = bad("node_id_unknown")
 _CALL = 100  # nodes in one request: servers have limits, the smallest known ones at some hundreds
