@@ -76,6 +76,15 @@ def test_louder_is_never_promised_longer_and_the_graph_computes_the_rule() -> No
     np.testing.assert_allclose(session.run(["remaining_s"], {"state": state})[0], told, rtol=1e-5)
 
 
+def test_lives_in_which_the_louder_lasts_longer_teach_nothing() -> None:
+    """Loud while new and quiet at the end, as in a running-in: such data must not turn the rule round."""
+    turned = [Life(life.bearing, worn(len(life.rms), 9)[::-1]) for life in lives()[: len(LEARNING)]]
+    for life in turned:
+        life.rms[: len(life.rms) // 20] = 0.3
+    told = fit(turned).remaining(np.array([[0.0], [2.0]]))
+    np.testing.assert_array_equal(told[0], told[1])
+
+
 def test_the_challenge_scores_half_at_20_percent_early_and_5_percent_late() -> None:
     assert score(np.array([100.0, 80.0, 105.0]), np.full(3, 100.0)) == pytest.approx([1, 0.5, 0.5])
 
