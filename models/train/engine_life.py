@@ -222,7 +222,7 @@ def _tree_node(member: Member, index: int) -> Any:
     )
 
 
-def _arrays(trees: Any) -> tuple[list[tuple[Array, ...]], float]:
+def _arrays(trees: Any) -> tuple[list[Any], float]:
     """Per tree left, right, feature, split, weight and leaf of its nodes, and the base value, of either kind of trees."""
     if hasattr(trees, "estimators_"):
         inner = [one.tree_ for one in trees.estimators_]

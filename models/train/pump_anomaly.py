@@ -141,7 +141,12 @@ def to_onnx(setting: Setting) -> bytes:
         helper.make_node("ReduceMean", ["logarithm"], ["raw"], axes=[1], keepdims=1),
         helper.make_node("Div", ["raw", "limit"], ["score"]),
     ]
-    inputs = {"window": ["N", smoothing.rows, width], "centre": [1, width], "whitening": [width, width], "limit": [1, 1]}
+    inputs: dict[str, list[Any]] = {
+        "window": ["N", smoothing.rows, width],
+        "centre": [1, width],
+        "whitening": [width, width],
+        "limit": [1, 1],
+    }
     graph = helper.make_graph(
         nodes,
         NAME,
