@@ -28,6 +28,9 @@ sources:
         pump-1/flow: {table: input, register: 3, type: uint16, unit: m3/h, range: [0, 500]}
         pump-1/pressure: {table: input, register: 4, type: uint16, scale: 0.01, unit: bar, range: [0, 10]}
         pump-1/vibration/de/bearing/fault: {table: input, register: 5, type: uint16, scale: 0.01, unit: "1", range: [0, 1]}
+        pump-1/vibration/de/rms_velocity: {table: input, register: 7, type: uint16, scale: 0.01, unit: mm/s, range: [0, 50]}
+        heading-3/no2/stel_percent: {table: input, register: 8, type: uint16, unit: "%", range: [0, 1000]}
+        heading-3/no2/twa_percent: {table: input, register: 9, type: uint16, unit: "%", range: [0, 1000]}
         fan-3/airflow: {table: input, register: 6, type: uint16, unit: m3/min, range: [0, 3000]}
         pump-1/running: {table: discrete, register: 0, type: bool, unit: bool, kind: digital}
         fan-3/running: {table: discrete, register: 1, type: bool, unit: bool, kind: digital}

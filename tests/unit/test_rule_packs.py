@@ -222,7 +222,7 @@ packs:
 
 def test_packs_are_bound_to_what_processors_compute(tmp_path: Path) -> None:
     config = loaded(tmp_path, PUMP)
-    own = {alarm.id for alarm in config.alarms if not alarm.id.startswith(("source-", "processor-", "host-"))}
+    own = {alarm.id for alarm in config.alarms if not alarm.id.startswith(("source-", "processor-", "host-", "disk"))}
     assert own == {
         *("pump-cat2-le200-alert", "pump-cat2-le200-alarm", "stel-exceeded", "shift-limit-ahead", "slip-high", "pull-cord-pulled"),
         *("co-ambient-alert", "co-ambient-alarm", "co-above-ambient-lost", "air-slow", "air-fast"),
@@ -231,7 +231,7 @@ def test_packs_are_bound_to_what_processors_compute(tmp_path: Path) -> None:
 
 def test_a_pack_brings_the_alarms_of_what_is_bound_with_the_name_of_the_place(tmp_path: Path) -> None:
     config = loaded(tmp_path, HEAD + PACK)
-    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith(("source-", "host-"))}
+    own = {alarm.id: alarm for alarm in config.alarms if not alarm.id.startswith(("source-", "host-", "disk"))}
     assert set(own) == {"co-high", "co-very-high", "o2-low", "o2-high", "co-lost", "o2-lost"}
     assert (own["co-high"].point, own["co-high"].title) == ("heading-3/co", {"es": "CO alto: frente 3", "en": "High CO: heading 3"})
     assert own["co-high"].source.startswith("pe-gas@1: D.S. 024-2016-EM")
