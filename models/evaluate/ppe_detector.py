@@ -1,0 +1,152 @@
+"""How good the PPE detector is: the test and valid pictures that are in no clip of the training set, whose pieces were cut out of training too."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.cards import Figure, Metric
+from models.evaluate.average_precision import Judged, Seen, average_precision, judged
+from models.evaluate.fastestdet import FastestDet
+from models.ppe import blob, rows
+from models.runtime import Model, load
+from models.train.data_sets import data_root
+from models.train.ppe_mosaics import read_boxes
+from models.train.ppe_pictures import CLASSES, seven
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Score = Callable[[list[list[Judged]]], float]
+
+NAME = "ppe_detector"
+DATA_SET = "ppe_css"
+SEED = 20251125
+RESAMPLES = 500
+LOWEST = 0.01
+DATA = "Construction Site Safety v28 (ppe_css), 640 x 640 px, seven classes, a hit overlaps by half"
+RESAMPLED = f"{RESAMPLES} resamples of whole pictures"
+CLEAN = "91 test and valid pictures of no training clip; tiles that match any of them were cut out of training"
+OFFICIAL = "the official test, 82 pictures, 42 of them of clips that are in training too: leaky, for comparison with published figures only"
+COCO = "FastestDet, COCO (knows person and vehicle only)"
+
+
+class Picture(NamedTuple):
+    """A picture to judge on, BGR, and its boxes (class of CLASSES, x0, y0, x1, y1 in pixels)."""
+
+    split: str
+    clean: bool
+    path: Path
+    boxes: Array
+
+    def read(self) -> Array:
+        import cv2
+
+        image: Array = cv2.imread(str(self.path))
+        return image
+
+
+class Judge(NamedTuple):
+    """One picture's detections by the model and by FastestDet."""
+
+    picture: Picture
+    ours: Array
+    coco: Array
+
+
+def pictures(folder: Path) -> Iterator[Picture]:
+    """Test and valid in the order of eval_groups.csv."""
+    with (folder / "eval_groups.csv").open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            path = folder / row["split"] / "images" / row["image"]
+            text = (folder / row["split"] / "labels" / path.name).with_suffix(".txt").read_text("ascii")
+            yield Picture(row["split"], row["group_also_in_train"] == "0", path, seven(read_boxes(text)))
+
+
+def detections(model: Model, image: Array, threshold: float = LOWEST) -> Array:
+    """What the model finds, (m, 6), in pixels."""
+    side = model.card.inputs[0].shape[-1]
+    result = model.run({"picture": blob(image, int(side))})
+    found = rows(result["boxes"][0], result["scores"][0], threshold)
+    found[:, 1:5] *= np.tile(image.shape[1::-1], 2)
+    return found
+
+
+def judges(folder: Path, model: Model) -> list[Judge]:
+    """Every picture seen by both."""
+    coco = FastestDet(data_root(DATA_SET).parents[1] / "weights" / "fastestdet_coco_352.onnx")
+    return [Judge(picture, detections(model, image := picture.read()), coco.find(image)) for picture in pictures(folder)]
+
+
+def mean_ap(table: list[list[Judged]]) -> float:
+    """Over the classes that occur. ``table``: pictures, each with one entry a class."""
+    values = [average_precision([row[kind] for row in table]) for kind in range(len(table[0]))]
+    return float(np.nanmean(values))
+
+
+def figure(table: list[list[Judged]], score: Score = mean_ap) -> Figure:
+    """The score and the 95 % interval of it when pictures are drawn with replacement."""
+    generator = np.random.default_rng(SEED)
+    scores = [score([table[i] for i in generator.integers(0, len(table), len(table))]) for _ in range(RESAMPLES)]
+    value = score(table)
+    low, high = np.nanquantile(scores, [0.025, 0.975])
+    return Figure(value=round(value, 4), interval_95=(round(min(low, value), 4), round(max(high, value), 4)))
+
+
+def recall(table: list[list[Judged]]) -> float:
+    """Share of true boxes that are hit."""
+    boxes = sum(entry.boxes for row in table for entry in row)
+    return sum(float(entry.hits.sum()) for row in table for entry in row) / boxes if boxes else float("nan")
+
+
+def precision(table: list[list[Judged]]) -> float:
+    """Share of detections that are hits; 0 where nothing is found."""
+    found = sum(len(entry.hits) for row in table for entry in row)
+    return sum(float(entry.hits.sum()) for row in table for entry in row) / found if found else 0.0
+
+
+def table_of(seen: list[Judge], threshold: float) -> list[Metric]:
+    """The table of the card."""
+    clean, official = [one for one in seen if one.picture.clean], [one for one in seen if one.picture.split == "test"]
+    every = tuple(range(len(CLASSES)))
+    table = [_metric("mAP50 of seven classes", CLEAN, clean, every)]
+    table += [_metric(f"AP50 of {name}", CLEAN, clean, (kind,)) for kind, name in enumerate(CLASSES)]
+    for name in CLASSES:
+        kind = (CLASSES.index(name),)
+        table.append(_metric(f"recall of {name} at the threshold", CLEAN, clean, kind, recall, threshold))
+        table.append(_metric(f"precision of {name} at the threshold", CLEAN, clean, kind, precision, threshold))
+    published = {"YOLOv8 from COCO (published; trained on the leaky split; interval unknown)": Figure(value=0.759, interval_95=(0.0, 1.0))}
+    leaky = _metric("mAP50 of seven classes", OFFICIAL, official, every)
+    table.append(leaky.model_copy(update={"baselines": {**leaky.baselines, **published}}))
+    return table
+
+
+def metrics(folder: Path) -> list[Metric]:
+    """The table of the card, recomputed from the data. ``folder``: the data set's."""
+    model = load(NAME)
+    return table_of(judges(folder, model), model.card.threshold.value)
+
+
+def _metric(name: str, where: str, seen: list[Judge], kinds: tuple[int, ...], score: Score = mean_ap, threshold: float = 0.0) -> Metric:
+    ours, coco = (
+        [[judged(Seen(one.picture.boxes, found[found[:, 5] >= threshold]), kind) for kind in kinds] for one, found in of]
+        for of in ([(one, one.ours) for one in seen], [(one, one.coco) for one in seen])
+    )
+    found = figure(ours, score)
+    return Metric(
+        name=name, data=DATA, split=where, value=found.value, interval_95=found.interval_95, resampled=RESAMPLED, baselines={COCO: figure(coco, score)}
+    )
+
+
+def main() -> None:
+    """``python -m models.evaluate.ppe_detector`` prints the table."""
+    import sys
+
+    for metric in metrics(data_root(DATA_SET)):
+        low, high = metric.interval_95
+        beside = "; ".join(f"{name} {value.value:.3f}" for name, value in metric.baselines.items())
+        sys.stdout.write(f"{metric.value:.3f} [{low:.3f}, {high:.3f}]  {metric.name}\n    {metric.split}\n    beside it: {beside}\n")
+
+
+if __name__ == "__main__":
+    main()
