@@ -13,7 +13,7 @@ from models.evaluate.fastestdet import FastestDet
 from models.ppe import blob, rows
 from models.runtime import Model, load
 from models.train.data_sets import data_root
-from models.train.ppe_mosaics import read_boxes
+from models.train.ppe_mosaics import read_boxes, read_image
 from models.train.ppe_pictures import CLASSES, seven
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,10 +40,7 @@ class Picture(NamedTuple):
     boxes: Array
 
     def read(self) -> Array:
-        import cv2
-
-        image: Array = cv2.imread(str(self.path))
-        return image
+        return read_image(self.path)
 
 
 class Judge(NamedTuple):
@@ -113,12 +110,17 @@ def table_of(seen: list[Judge], threshold: float) -> list[Metric]:
     table += [_metric(f"AP50 of {name}", CLEAN, clean, (kind,)) for kind, name in enumerate(CLASSES)]
     for name in CLASSES:
         kind = (CLASSES.index(name),)
-        table.append(_metric(f"recall of {name} at the threshold", CLEAN, clean, kind, recall, threshold))
-        table.append(_metric(f"precision of {name} at the threshold", CLEAN, clean, kind, precision, threshold))
+        table.append(_metric(f"recall of {name} at the threshold", CLEAN, clean, kind, score=recall, threshold=threshold))
+        table.append(_metric(f"precision of {name} at the threshold", CLEAN, clean, kind, score=precision, threshold=threshold))
     published = {"YOLOv8 from COCO (published; trained on the leaky split; interval unknown)": Figure(value=0.759, interval_95=(0.0, 1.0))}
     leaky = _metric("mAP50 of seven classes", OFFICIAL, official, every)
     table.append(leaky.model_copy(update={"baselines": {**leaky.baselines, **published}}))
     return table
+
+
+def data_folder() -> Path:
+    """Where the pictures lie. Raises DataMissing."""
+    return data_root(DATA_SET)
 
 
 def metrics(folder: Path) -> list[Metric]:
@@ -127,14 +129,20 @@ def metrics(folder: Path) -> list[Metric]:
     return table_of(judges(folder, model), model.card.threshold.value)
 
 
-def _metric(name: str, where: str, seen: list[Judge], kinds: tuple[int, ...], score: Score = mean_ap, threshold: float = 0.0) -> Metric:
+def _metric(name: str, where: str, seen: list[Judge], kinds: tuple[int, ...], *, score: Score = mean_ap, threshold: float = 0.0) -> Metric:
     ours, coco = (
         [[judged(Seen(one.picture.boxes, found[found[:, 5] >= threshold]), kind) for kind in kinds] for one, found in of]
         for of in ([(one, one.ours) for one in seen], [(one, one.coco) for one in seen])
     )
     found = figure(ours, score)
     return Metric(
-        name=name, data=DATA, split=where, value=found.value, interval_95=found.interval_95, resampled=RESAMPLED, baselines={COCO: figure(coco, score)}
+        name=name,
+        data=DATA,
+        split=where,
+        value=found.value,
+        interval_95=found.interval_95,
+        resampled=RESAMPLED,
+        baselines={COCO: figure(coco, score)},
     )
 
 
@@ -142,7 +150,7 @@ def main() -> None:
     """``python -m models.evaluate.ppe_detector`` prints the table."""
     import sys
 
-    for metric in metrics(data_root(DATA_SET)):
+    for metric in metrics(data_folder()):
         low, high = metric.interval_95
         beside = "; ".join(f"{name} {value.value:.3f}" for name, value in metric.baselines.items())
         sys.stdout.write(f"{metric.value:.3f} [{low:.3f}, {high:.3f}]  {metric.name}\n    {metric.split}\n    beside it: {beside}\n")

@@ -108,10 +108,20 @@ def card_for(content: bytes, cost: Cost, threshold: float, training: Training, p
         purpose=PURPOSE,
         artifact=f"{NAME}.onnx",
         sha256=hashlib.sha256(content).hexdigest(),
-        inputs=(Described(name="picture", shape=(1, 3, SIDE, SIDE), dtype="float32", units="BGR, 0 black to 1 white", valid_range=(0.0, 1.0)),),
+        inputs=(
+            Described(name="picture", shape=(1, 3, SIDE, SIDE), dtype="float32", units="BGR, 0 black to 1 white", valid_range=(0.0, 1.0)),
+        ),
         outputs=(
-            Described(name="boxes", shape=(1, places, 4), dtype="float32", units="x0, y0, x1, y1 as shares of the picture", valid_range=(-1.0, 2.0)),
-            Described(name="scores", shape=(1, places, len(CLASSES)), dtype="float32", units="probability", valid_range=(0.0, 1.0), labels=CLASSES),
+            Described(
+                name="boxes",
+                shape=(1, places, 4),
+                dtype="float32",
+                units="x0, y0, x1, y1 as shares of the picture",
+                valid_range=(-1.0, 2.0),
+            ),
+            Described(
+                name="scores", shape=(1, places, len(CLASSES)), dtype="float32", units="probability", valid_range=(0.0, 1.0), labels=CLASSES
+            ),
         ),
         threshold=Threshold(value=threshold, why="best mean F1 of the seven classes on the held-out training sources; overlap for NMS 0.6"),
         data=(

@@ -20,12 +20,12 @@ from torch import nn
 from models.evaluate.average_precision import Seen, average_precision, judged
 from models.ppe import SIDE as INPUT
 from models.ppe import blob, rows
+from models.train.data_sets import data_root
 from models.train.ppe_leaks import LEAKS, read
-from models.train.ppe_loss import loss
+from models.train.ppe_loss import Truth, loss
 from models.train.ppe_mosaics import SIDE, Array
 from models.train.ppe_network import STRIDES, Detector, centres, load_pretrained
 from models.train.ppe_pictures import CLASSES, Piece, draw, held_out_pictures, pieces, shares
-from models.train.data_sets import data_root
 
 NAME = "ppe_detector"
 SEED = 20251125
@@ -51,9 +51,13 @@ class Run:
         self.average = deepcopy(self.network).eval()
         own = [(name, value) for name, value in self.network.named_parameters() if not name.startswith("backbone.first_conv")]
         groups: list[dict[str, Any]] = [
-            {"params": [value for name, value in own if name.startswith("backbone") == old and (value.ndim > 1) == weighed],
-             "weight_decay": DECAY if weighed else 0.0, "top": rate}
-            for old, rate in ((True, BACKBONE_RATE), (False, RATE)) for weighed in (True, False)
+            {
+                "params": [value for name, value in own if name.startswith("backbone") == old and (value.ndim > 1) == weighed],
+                "weight_decay": DECAY if weighed else 0.0,
+                "top": rate,
+            }
+            for old, rate in ((True, BACKBONE_RATE), (False, RATE))
+            for weighed in (True, False)
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=RATE, fused=True)
         self.step, self.best = 0, 0.0
@@ -62,14 +66,14 @@ class Run:
         if self.checkpoint.exists():
             self._resume()
 
-    def train(self) -> None:
-        """Goes on to the last step."""
+    def train(self, until: int) -> None:
+        """Goes on to step ``until``; the rate is that of a run of ``steps``."""
         start, first = time.monotonic(), self.step
         totals = np.zeros(3)
-        while self.step < self.steps:
+        while self.step < min(self.steps, until):
             totals += self._one()
             self.step += 1
-            if self.step % JUDGE_EVERY == 0 or self.step == self.steps:
+            if self.step % JUDGE_EVERY == 0 or self.step == min(self.steps, until):
                 values = average_precisions(self.average, self.judge)
                 mean = float(np.nanmean(values))
                 if mean > self.best:
@@ -77,7 +81,9 @@ class Run:
                 self._save()
                 done = (time.monotonic() - start) / (self.step - first)
                 told = " ".join(f"{name} {value:.2f}" for name, value in zip(CLASSES, values, strict=True))
-                sys.stdout.write(f"{self.step}/{self.steps} {done:.2f} s/step loss {totals.round(1) / JUDGE_EVERY} held out {mean:.4f}: {told}\n")
+                sys.stdout.write(
+                    f"{self.step}/{self.steps} {done:.2f} s/step loss {totals.round(1) / JUDGE_EVERY} held out {mean:.4f}: {told}\n"
+                )
                 sys.stdout.flush()
                 totals = np.zeros(3)
 
@@ -86,7 +92,7 @@ class Run:
         side = int(generator.choice(SIDES))
         images, truth = zip(*(draw(self.found, self.share, side, generator) for _ in range(BATCH)), strict=True)
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
-        most = max(1, max(len(boxes) for boxes in truth))
+        most = max(1, *(len(boxes) for boxes in truth))
         table, real = np.zeros((BATCH, most, 5), np.float32), np.zeros((BATCH, most), bool)
         for index, boxes in enumerate(truth):
             table[index, : len(boxes)], real[index, : len(boxes)] = boxes, True
@@ -97,7 +103,8 @@ class Run:
         places = torch.cat([centres((side // stride, side // stride), stride) for stride in STRIDES])
         logits, boxes_ = self.network(batch)
         target = torch.from_numpy(table)
-        total, classes, shapes = loss(logits, boxes_, places, target[..., 1:], target[..., 0].long(), torch.from_numpy(real))
+        true = Truth(target[..., 1:], target[..., 0].long(), torch.from_numpy(real))
+        total, classes, shapes = loss(logits, boxes_, places, true)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
@@ -129,6 +136,8 @@ class Run:
         self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.best_weights, self.step, self.best = content["best_weights"], content["step"], content["best"]
+        if self.step >= self.steps:  # nothing is left to do: what was done is published as it stands
+            self.steps = content["steps"]
 
 
 @torch.no_grad()
@@ -148,10 +157,15 @@ def average_precisions(network: Detector, pictures: list[tuple[Array, Array]], s
 
 @click.command()
 @click.option("--steps", default=STEPS, show_default=True, help="Batches in all; the rate falls along a cosine over them.")
-@click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=Path("build/ppe"), show_default=True, help="For the checkpoint.")
+@click.option(
+    "--work", type=click.Path(path_type=Path, file_okay=False), default=Path("build/ppe"), show_default=True, help="For the checkpoint."
+)
 @click.option("--threads", default=1, show_default=True)
 def main(steps: int, work: Path, threads: int) -> None:
-    """Trains, or goes on where the checkpoint in --work stands, and writes the artifact and its card."""
+    """Trains, or goes on where the checkpoint in --work stands, and writes the artifact and its card.
+
+    With --steps below what the checkpoint has done, its best weights so far are published as they are.
+    """
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
@@ -161,12 +175,18 @@ def main(steps: int, work: Path, threads: int) -> None:
     judge = held_out_pictures([piece for piece in held_out if len(piece.boxes)])
     sys.stdout.write(f"{len(found)} tiles of {SIDE} px mosaics to train on, {len(judge)} pictures of held-out ones\n")
     run = Run(found, judge, data_root("ppe_css").parents[1] / "weights" / WEIGHTS, steps, work)
-    run.train()
+    run.train(steps)
     from models.train.ppe_card import publish
 
     run.average.load_state_dict(run.best_weights)
     network = run.average.eval().to(memory_format=torch.contiguous_format)
-    publish(network, [(boxes, found_by(network, image)) for image, boxes in judge], f"python -m models.train.{NAME} --steps {steps}", SEED)
+    stopped = "" if run.step == run.steps else f", stopped at step {run.step}"
+    publish(
+        network,
+        [(boxes, found_by(network, image)) for image, boxes in judge],
+        f"python -m models.train.{NAME} --steps {run.steps}{stopped}",
+        SEED,
+    )
 
 
 if __name__ == "__main__":

@@ -6,16 +6,16 @@ The trainer reads the list only; it opens no test or valid file.
 """
 
 import csv
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, tiles
+from models.train.data_sets import data_root
+from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 LEAKS = Path(__file__).with_name("ppe_leaks.csv")
 COLUMNS = ("picture", "x0", "y0", "x1", "y1", "why", "matches", "inliers")
@@ -23,7 +23,7 @@ QUERY_FEATURES = 400
 TILE_FEATURES = 250
 HAMMING = 44  # of 256 bits: nearest neighbours by chance lie above it, mostly
 PAIRS = 8  # fewer good pairs are not worth a RANSAC
-INLIERS = 10  # chance reaches 7 at most between pictures of different names (see find's docstring)
+INLIERS = 10  # chance reaches 5: 16 test queries against 160 tiles
 HELD_OUT = 70
 SEED = 20251125
 
@@ -43,7 +43,7 @@ class Block(NamedTuple):
     tiles: list[Tile]
     starts: list[int]
     points: Array
-    bits: Any
+    bits: Array
 
 
 class Query(NamedTuple):
@@ -52,19 +52,18 @@ class Query(NamedTuple):
     why: str
     name: str
     points: Array
-    bits: Any
+    bits: Array
 
 
-def bits_of(descriptors: Array) -> Any:
-    """Descriptors (n, 32) as a bfloat16 tensor (n, 256) of -1 and 1: one product with another counts bits exactly, at the speed of GEMM."""
-    import torch
-
-    return torch.from_numpy(np.unpackbits(descriptors, axis=1).astype(np.float32) * 2 - 1).bfloat16()
+def bits_of(descriptors: Array) -> Array:
+    """Descriptors (n, 32) as (n, 256) of -1 and 1: a product of two such tables counts bits exactly, at the speed of a matrix product."""
+    bits: Array = np.unpackbits(descriptors, axis=1).astype(np.float32) * 2 - 1
+    return bits
 
 
 def features(image: Array, count: int) -> tuple[Array, Array]:
     """Key points (n, 2) and descriptors (n, 32), strongest first."""
-    orb = cv2.ORB_create(nfeatures=count, fastThreshold=7)
+    orb = cv2.ORB.create(nfeatures=count, fastThreshold=7)
     points, descriptors = orb.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), None)
     if descriptors is None:
         return np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
@@ -72,6 +71,7 @@ def features(image: Array, count: int) -> tuple[Array, Array]:
 
 
 def both_flips(why: str, name: str, image: Array, count: int = QUERY_FEATURES) -> Iterator[Query]:
+    """The picture and its mirror image, each unless it has too few features to be found by."""
     for way in (image, np.ascontiguousarray(image[:, ::-1])):
         points, descriptors = features(way, count)
         if len(points) >= PAIRS:
@@ -93,7 +93,7 @@ def block_of(train: Path, pictures: list[str]) -> Block:
     """The tiles of some training pictures and their features."""
     found, starts, points, descriptors = [], [0], [], []
     for picture in pictures:
-        image = cv2.imread(str(train / "images" / picture))
+        image = read_image(train / "images" / picture)
         for tile in tiles(picture, image):
             places, described = features(np.ascontiguousarray(tile.cut(image)), TILE_FEATURES)
             found.append(tile)
@@ -105,8 +105,9 @@ def block_of(train: Path, pictures: list[str]) -> Block:
 
 def matches(query: Query, block: Block) -> Iterator[Leak]:
     """The tiles of the block that share INLIERS features or more with the query."""
-    best, nearest = (block.bits @ query.bits.T).max(dim=1)
-    close, nearest = (best.float() > 256 - 2 * HAMMING).numpy(), nearest.numpy()
+    agreement = block.bits @ query.bits.T
+    nearest = agreement.argmax(axis=1)
+    close = agreement[np.arange(len(nearest)), nearest] > 256 - 2 * HAMMING
     for tile, start, end in zip(block.tiles, block.starts, block.starts[1:], strict=False):
         rows = start + np.flatnonzero(close[start:end])
         if len(rows) >= PAIRS and (count := _agreeing(block.points[rows], query.points[nearest[rows]])) >= INLIERS:
@@ -119,7 +120,7 @@ def held_out_queries(train: Path, count: int = HELD_OUT) -> Iterator[Query]:
     generator = np.random.default_rng(SEED)
     drawn = 0
     for index in generator.permutation(len(pictures)):
-        image = cv2.imread(str(train / "images" / pictures[index]))
+        image = read_image(train / "images" / pictures[index])
         tile = tiles(pictures[index], image)[int(generator.integers(4))]
         boxes = boxes_of(tile, read_boxes((train / "labels" / pictures[index]).with_suffix(".txt").read_text("ascii")))
         flips = list(both_flips("held_out", f"{tile.picture}:{tile.x0},{tile.y0}", np.ascontiguousarray(tile.cut(image)), TILE_FEATURES))
@@ -132,15 +133,12 @@ def held_out_queries(train: Path, count: int = HELD_OUT) -> Iterator[Query]:
 
 def find(folder: Path, pictures: list[str]) -> list[Leak]:
     """The leaks among some training pictures; the best match of each tile for each reason. ``folder`` holds train, test and valid."""
-    import torch
-
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     queries = [
         query
         for split in ("test", "valid")
         for path in sorted((folder / split / "images").iterdir())
-        for query in both_flips(split, path.name, cv2.imread(str(path)))
+        for query in both_flips(split, path.name, read_image(path))
     ]
     queries += held_out_queries(folder / "train")
     best: dict[tuple[Tile, str], Leak] = {}
@@ -154,6 +152,7 @@ def find(folder: Path, pictures: list[str]) -> list[Leak]:
 
 
 def write(leaks: list[Leak], path: Path = LEAKS) -> None:
+    """The list as a table with the columns COLUMNS."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -170,9 +169,7 @@ def read(path: Path = LEAKS) -> list[Leak]:
 
 
 def publish() -> None:
-    """Two processes, a quarter of an hour each on the machine of the card."""
-    from models.train.data_sets import data_root
-
+    """Two processes; a quarter of an hour on two idle cores."""
     folder = data_root("ppe_css")
     pictures = sorted(path.name for path in (folder / "train" / "images").iterdir())
     with ProcessPoolExecutor(2) as pool:

@@ -1,6 +1,7 @@
 """What the PPE detector is taught by: task-aligned assignment (Feng et al., ICCV 2021) with quality targets and complete IoU (Zheng et al., 2020)."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,12 +35,21 @@ def complete_iou(first: Tensor, second: Tensor) -> Tensor:
     return result
 
 
-@torch.no_grad()
-def assign(scores: Tensor, boxes: Tensor, places: Tensor, truth: Tensor, kinds: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Which box each place answers for (n, places; -1 for none) and the quality asked of it (n, places).
+class Truth(NamedTuple):
+    """The true boxes of some pictures: sides (n, most, 4) in pixels, classes (n, most), and which rows are real (n, most)."""
 
-    ``scores`` (n, places, classes), ``boxes`` (n, places, 4), ``places`` (places, 2), ``truth`` (n, most, 4), ``kinds`` (n, most), ``real`` (n, most).
+    boxes: Tensor
+    kinds: Tensor
+    real: Tensor
+
+
+@torch.no_grad()
+def assign(scores: Tensor, boxes: Tensor, places: Tensor, true: Truth) -> tuple[Tensor, Tensor]:
+    """Which true box each place answers for (n, places; -1 for none) and the quality asked of it (n, places).
+
+    ``scores`` (n, places, classes) and ``boxes`` (n, places, 4) are the network's, ``places`` (places, 2) their middles.
     """
+    truth, kinds, real = true
     overlap = iou(truth, boxes)  # n, most, places
     of_kind = torch.gather(scores.transpose(1, 2), 1, kinds.unsqueeze(-1).expand(-1, -1, scores.shape[1]))
     middle, size = (truth[..., :2] + truth[..., 2:]) / 2, (truth[..., 2:] - truth[..., :2])
@@ -58,10 +68,11 @@ def assign(scores: Tensor, boxes: Tensor, places: Tensor, truth: Tensor, kinds: 
     return owner, quality
 
 
-def loss(logits: Tensor, boxes: Tensor, places: Tensor, truth: Tensor, kinds: Tensor, real: Tensor) -> tuple[Tensor, float, float]:
+def loss(logits: Tensor, boxes: Tensor, places: Tensor, true: Truth) -> tuple[Tensor, float, float]:
     """The sum to minimise and its two parts, per unit of quality."""
     scores = logits.detach().sigmoid()
-    owner, quality = assign(scores, boxes.detach(), places, truth, kinds, real)
+    owner, quality = assign(scores, boxes.detach(), places, true)
+    truth, kinds, _real = true
     positive = owner >= 0
     picture, place = positive.nonzero(as_tuple=True)
     answered = owner[picture, place]

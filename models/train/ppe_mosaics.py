@@ -1,9 +1,12 @@
 """The training pictures of ppe_css as what they are: 2 x 2 mosaics. Where the cross lies, and which boxes belong to which tile."""
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
+
+from models.train.recordings import DataMissing
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,6 +63,14 @@ def boxes_of(tile: Tile, boxes: Array, side: int = SIDE, share: float = 0.6) -> 
     kept = (found[:, 3] - found[:, 1]) * (found[:, 4] - found[:, 2]) >= share * np.maximum(area, 1e-6)
     result: Array = found[kept]
     return result
+
+
+def read_image(path: Path) -> Array:
+    """A picture (height, width, 3), BGR. Raises DataMissing where the file is none."""
+    image = cv2.imread(str(path))
+    if image is None:
+        raise DataMissing(f"{path}: not a picture that OpenCV can read; the data set's own file is needed")
+    return image
 
 
 def read_boxes(text: str, side: int = SIDE) -> Array:

@@ -101,7 +101,10 @@ class _Mix(nn.Module):
         super().__init__()
         self.project = nn.Sequential(*_conv_relu(inputs, width))
         self.look = nn.Sequential(
-            *_conv_relu(width, width, 5, groups=width), *_conv_relu(width, width), *_conv_relu(width, width, 5, groups=width), *_conv(width, width)
+            *_conv_relu(width, width, 5, groups=width),
+            *_conv_relu(width, width),
+            *_conv_relu(width, width, 5, groups=width),
+            *_conv(width, width),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,8 +120,8 @@ class Head(nn.Module):
         self.conv1x1 = _Projection(width, width)
         self.cls = nn.Sequential(*_conv_relu(width, width, 5, groups=width), *_conv_relu(width, width), nn.Conv2d(width, classes, 1))
         self.reg = nn.Sequential(*_conv_relu(width, width, 5, groups=width), *_conv_relu(width, width), nn.Conv2d(width, 4, 1))
-        nn.init.constant_(self.cls[-1].bias, -4.6)  # type: ignore[arg-type]  # one in a hundred places is an object, to begin with
-        nn.init.constant_(self.reg[-1].bias, 0.7)  # type: ignore[arg-type]
+        nn.init.constant_(self.cls[-1].bias, -4.6)  # one in a hundred places is an object, to begin with
+        nn.init.constant_(self.reg[-1].bias, 0.7)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.conv1x1(x)

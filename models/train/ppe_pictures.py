@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from models.train.ppe_leaks import Leak
-from models.train.ppe_mosaics import SIDE, Array, Tile, boxes_of, read_boxes, tiles
+from models.train.ppe_mosaics import SIDE, Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 CLASSES = ("hardhat", "no_hardhat", "vest", "no_vest", "person", "machinery", "vehicle")
 OF_DATA_SET = {0: 0, 2: 1, 7: 2, 4: 3, 5: 4, 8: 5, 9: 6}
@@ -38,7 +38,7 @@ def pieces(train: Path, leaks: list[Leak], *, held_out: bool = False) -> Iterato
     of_tests = {leak.tile for leak in leaks if leak.why != "held_out"}
     kept_back = {leak.tile for leak in leaks if leak.why == "held_out"}
     for path in sorted((train / "images").iterdir()):
-        image = cv2.imread(str(path))
+        image = read_image(path)
         boxes = seven(read_boxes((train / "labels" / path.name).with_suffix(".txt").read_text("ascii")))
         for tile in tiles(path.name, image):
             if tile not in of_tests and (tile in kept_back) == held_out:
@@ -55,7 +55,8 @@ def shares(found: list[Piece]) -> Array:
 def draw(found: list[Piece], share: Array, side: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """A picture (side, side, 3) uint8 of pieces drawn by share, turned, scaled and coloured by chance, and its boxes in pixels."""
     grid = int(generator.choice(GRIDS, p=GRID_SHARES))
-    canvas, boxes = np.zeros((side, side, 3), np.uint8), []
+    canvas = np.zeros((side, side, 3), np.uint8)
+    boxes: list[Array] = []
     columns, rows = _cuts(side, grid, generator), _cuts(side, grid, generator)
     for index in generator.choice(len(found), grid * grid, p=share):
         row, column = divmod(len(boxes), grid)
