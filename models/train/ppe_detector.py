@@ -5,6 +5,7 @@ it reads. A moving average of the weights is judged on the held-out sources as i
 and the number of its step: a run that was stopped goes on from its last checkpoint as if it had not been.
 """
 
+import math
 import sys
 import time
 from copy import deepcopy
@@ -25,12 +26,15 @@ from models.train.ppe_leaks import LEAKS, read
 from models.train.ppe_loss import Truth, loss
 from models.train.ppe_mosaics import SIDE, Array
 from models.train.ppe_network import STRIDES, Detector, centres, load_pretrained
-from models.train.ppe_pictures import CLASSES, Piece, draw, held_out_pictures, pieces, shares
+from models.train.ppe_pictures import CLASSES, GRIDS, Piece, draw, pieces, shares
 
 NAME = "ppe_detector"
 SEED = 20251125
 BATCH = 8
 SIDES = (288, 320, 352)
+ALONE_FROM, ALONE_SHARE = 800, 0.65
+"""From this step on this share of the batches shows tiles alone: a whole picture has no seams, and boxes that end at seams teach to look for them."""
+ALONE_SIDES = (128, 160, 192, 224, 256)
 STEPS = 3600
 WARM_UP = 150
 RATE, BACKBONE_RATE = 1.5e-3, 6e-4
@@ -89,14 +93,17 @@ class Run:
 
     def _one(self) -> Array:
         generator = np.random.default_rng((SEED, self.step))
-        side = int(generator.choice(SIDES))
-        images, truth = zip(*(draw(self.found, self.share, side, generator) for _ in range(BATCH)), strict=True)
+        alone = self.step >= ALONE_FROM and generator.random() < ALONE_SHARE
+        side = int(generator.choice(ALONE_SIDES if alone else SIDES))
+        size = round(BATCH * 320**2 / side**2) if alone else BATCH  # as many pixels as a batch of mosaics
+        grids = {1: 1.0} if alone else GRIDS
+        images, truth = zip(*(draw(self.found, self.share, side, generator, grids) for _ in range(size)), strict=True)
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         most = max(1, *(len(boxes) for boxes in truth))
-        table, real = np.zeros((BATCH, most, 5), np.float32), np.zeros((BATCH, most), bool)
+        table, real = np.zeros((size, most, 5), np.float32), np.zeros((size, most), bool)
         for index, boxes in enumerate(truth):
             table[index, : len(boxes)], real[index, : len(boxes)] = boxes, True
-        rate = min(1.0, (self.step + 1) / WARM_UP) * (0.02 + 0.98 * (1 + np.cos(np.pi * self.step / self.steps)) / 2)
+        rate = min(1.0, (self.step + 1) / WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * self.step / self.steps)) / 2)
         for group in self.optimiser.param_groups:
             group["lr"] = group["top"] * rate
         self.network.train()
@@ -141,17 +148,18 @@ class Run:
 
 
 @torch.no_grad()
-def found_by(network: Detector, image: Array, side: int = INPUT, threshold: float = 0.01) -> Array:
-    """Detections (m, 6) in pixels of the picture."""
+def found_by(network: Detector, image: Array, threshold: float = 0.01) -> Array:
+    """Detections (m, 6) in pixels of a tile, which is shown at the scale that a whole picture has at the graph's input."""
+    side = max(128, round(max(image.shape) * INPUT / SIDE / 32) * 32)
     logits, boxes = network(torch.from_numpy(blob(image, side)))
     height, width = image.shape[:2]
     scale = np.array([width, height, width, height]) / side
     return rows(boxes[0].numpy() * scale, logits[0].sigmoid().numpy(), threshold)
 
 
-def average_precisions(network: Detector, pictures: list[tuple[Array, Array]], side: int = INPUT) -> list[float]:
+def average_precisions(network: Detector, pictures: list[tuple[Array, Array]]) -> list[float]:
     """AP50 of each class."""
-    seen = [Seen(boxes, found_by(network, image, side)) for image, boxes in pictures]
+    seen = [Seen(boxes, found_by(network, image)) for image, boxes in pictures]
     return [average_precision([judged(one, kind) for one in seen]) for kind in range(len(CLASSES))]
 
 
@@ -172,8 +180,8 @@ def main(steps: int, work: Path, threads: int) -> None:
     train = data_root("ppe_css") / "train"
     leaks = read(LEAKS)
     found, held_out = list(pieces(train, leaks)), list(pieces(train, leaks, held_out=True))
-    judge = held_out_pictures([piece for piece in held_out if len(piece.boxes)])
-    sys.stdout.write(f"{len(found)} tiles of {SIDE} px mosaics to train on, {len(judge)} pictures of held-out ones\n")
+    judge = [(piece.image, piece.boxes) for piece in held_out if len(piece.boxes)]
+    sys.stdout.write(f"{len(found)} tiles of {SIDE} px mosaics to train on, {len(judge)} held-out ones\n")
     run = Run(found, judge, data_root("ppe_css").parents[1] / "weights" / WEIGHTS, steps, work)
     run.train(steps)
     from models.train.ppe_card import publish

@@ -19,11 +19,25 @@ from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_ima
 
 LEAKS = Path(__file__).with_name("ppe_leaks.csv")
 COLUMNS = ("picture", "x0", "y0", "x1", "y1", "why", "matches", "inliers")
-QUERY_FEATURES = 400
-TILE_FEATURES = 250
 HAMMING = 44  # of 256 bits: nearest neighbours by chance lie above it, mostly
-PAIRS = 8  # fewer good pairs are not worth a RANSAC
-INLIERS = 10  # chance reaches 5: 16 test queries against 160 tiles
+PAIRS = 8  # fewer close pairs are not worth a RANSAC
+
+
+class Search(NamedTuple):
+    """How deep to look: features of a picture, features of a tile, and the agreeing ones that make a match.
+
+    Chance reached 5 (16 test queries against 160 tiles at the deeper search); at 10 every match that was looked at was one.
+    """
+
+    of_picture: int
+    of_tile: int
+    inliers: int
+
+
+EVERY = Search(400, 250, 10)
+"""For every test and valid picture, and between training tiles."""
+CLEAN = Search(500, 300, 7)
+"""Once more for the pictures that are scored: those whose clip is not in training by name."""
 HELD_OUT = 70
 SEED = 20251125
 
@@ -70,7 +84,7 @@ def features(image: Array, count: int) -> tuple[Array, Array]:
     return np.array([point.pt for point in points], np.float32), descriptors
 
 
-def both_flips(why: str, name: str, image: Array, count: int = QUERY_FEATURES) -> Iterator[Query]:
+def both_flips(why: str, name: str, image: Array, count: int = EVERY.of_picture) -> Iterator[Query]:
     """The picture and its mirror image, each unless it has too few features to be found by."""
     for way in (image, np.ascontiguousarray(image[:, ::-1])):
         points, descriptors = features(way, count)
@@ -89,13 +103,13 @@ def _agreeing(first: Array, second: Array) -> int:
     return min(len(place) for place in places)
 
 
-def block_of(train: Path, pictures: list[str]) -> Block:
+def block_of(train: Path, pictures: list[str], count: int = EVERY.of_tile) -> Block:
     """The tiles of some training pictures and their features."""
     found, starts, points, descriptors = [], [0], [], []
     for picture in pictures:
         image = read_image(train / "images" / picture)
         for tile in tiles(picture, image):
-            places, described = features(np.ascontiguousarray(tile.cut(image)), TILE_FEATURES)
+            places, described = features(np.ascontiguousarray(tile.cut(image)), count)
             found.append(tile)
             starts.append(starts[-1] + len(places))
             points.append(places)
@@ -103,14 +117,14 @@ def block_of(train: Path, pictures: list[str]) -> Block:
     return Block(found, starts, np.concatenate(points), bits_of(np.concatenate(descriptors)))
 
 
-def matches(query: Query, block: Block) -> Iterator[Leak]:
-    """The tiles of the block that share INLIERS features or more with the query."""
+def matches(query: Query, block: Block, enough: int = EVERY.inliers) -> Iterator[Leak]:
+    """The tiles of the block that share ``enough`` features or more with the query."""
     agreement = block.bits @ query.bits.T
     nearest = agreement.argmax(axis=1)
     close = agreement[np.arange(len(nearest)), nearest] > 256 - 2 * HAMMING
     for tile, start, end in zip(block.tiles, block.starts, block.starts[1:], strict=False):
         rows = start + np.flatnonzero(close[start:end])
-        if len(rows) >= PAIRS and (count := _agreeing(block.points[rows], query.points[nearest[rows]])) >= INLIERS:
+        if len(rows) >= PAIRS and (count := _agreeing(block.points[rows], query.points[nearest[rows]])) >= enough:
             yield Leak(tile, query.why, query.name, count)
 
 
@@ -123,7 +137,7 @@ def held_out_queries(train: Path, count: int = HELD_OUT) -> Iterator[Query]:
         image = read_image(train / "images" / pictures[index])
         tile = tiles(pictures[index], image)[int(generator.integers(4))]
         boxes = boxes_of(tile, read_boxes((train / "labels" / pictures[index]).with_suffix(".txt").read_text("ascii")))
-        flips = list(both_flips("held_out", f"{tile.picture}:{tile.x0},{tile.y0}", np.ascontiguousarray(tile.cut(image)), TILE_FEATURES))
+        flips = list(both_flips("held_out", f"{tile.picture}:{tile.x0},{tile.y0}", np.ascontiguousarray(tile.cut(image)), EVERY.of_tile))
         if len(boxes) >= 2 and len(flips) == 2 and len(flips[0].points) >= 100:
             yield from flips
             drawn += 1
@@ -134,20 +148,23 @@ def held_out_queries(train: Path, count: int = HELD_OUT) -> Iterator[Query]:
 def find(folder: Path, pictures: list[str]) -> list[Leak]:
     """The leaks among some training pictures; the best match of each tile for each reason. ``folder`` holds train, test and valid."""
     cv2.setNumThreads(1)
-    queries = [
-        query
-        for split in ("test", "valid")
-        for path in sorted((folder / split / "images").iterdir())
-        for query in both_flips(split, path.name, read_image(path))
-    ]
-    queries += held_out_queries(folder / "train")
+    with (folder / "eval_groups.csv").open(encoding="utf-8", newline="") as stream:
+        judged = [(row["split"], row["image"], row["group_also_in_train"] == "0") for row in csv.DictReader(stream)]
     best: dict[tuple[Tile, str], Leak] = {}
-    for start in range(0, len(pictures), 32):
-        block = block_of(folder / "train", pictures[start : start + 32])
-        for leak in (leak for query in queries for leak in matches(query, block)):
-            known = best.get((leak.tile, leak.why))
-            if known is None or known.inliers < leak.inliers:
-                best[leak.tile, leak.why] = leak
+    for search in (EVERY, CLEAN):
+        queries = [
+            query
+            for split, name, clean in judged
+            if clean or search == EVERY
+            for query in both_flips(split, name, read_image(folder / split / "images" / name), search.of_picture)
+        ]
+        queries += held_out_queries(folder / "train") if search == EVERY else ()
+        for start in range(0, len(pictures), 32):
+            block = block_of(folder / "train", pictures[start : start + 32], search.of_tile)
+            for leak in (leak for query in queries for leak in matches(query, block, search.inliers)):
+                known = best.get((leak.tile, leak.why))
+                if known is None or known.inliers < leak.inliers:
+                    best[leak.tile, leak.why] = leak
     return sorted(best.values())
 
 

@@ -1,6 +1,6 @@
 """Training and held-out pictures of the PPE detector, made of the tiles that the list of leaks leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 
 from models.train.ppe_leaks import Leak
-from models.train.ppe_mosaics import SIDE, Array, Tile, boxes_of, read_boxes, read_image, tiles
+from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 CLASSES = ("hardhat", "no_hardhat", "vest", "no_vest", "person", "machinery", "vehicle")
 OF_DATA_SET = {0: 0, 2: 1, 7: 2, 4: 3, 5: 4, 8: 5, 9: 6}
 """Their numbers in the data set; masks and cones (1, 3, 6) are left out."""
 VEHICLE = 6
-GRIDS, GRID_SHARES = (1, 2, 3), (0.15, 0.5, 0.35)
-"""A picture is 1, 2 x 2 or 3 x 3 tiles: large, middle and small objects."""
+GRIDS = {1: 0.15, 2: 0.5, 3: 0.35}
+"""A picture is 1, 2 x 2 or 3 x 3 tiles, large, middle and small objects, and how often."""
 VISIBLE = 0.4  # of a box, to be kept after cutting
 
 
@@ -52,9 +52,11 @@ def shares(found: list[Piece]) -> Array:
     return result
 
 
-def draw(found: list[Piece], share: Array, side: int, generator: np.random.Generator) -> tuple[Array, Array]:
+def draw(
+    found: list[Piece], share: Array, side: int, generator: np.random.Generator, grids: Mapping[int, float] = GRIDS
+) -> tuple[Array, Array]:
     """A picture (side, side, 3) uint8 of pieces drawn by share, turned, scaled and coloured by chance, and its boxes in pixels."""
-    grid = int(generator.choice(GRIDS, p=GRID_SHARES))
+    grid = int(generator.choice(list(grids), p=list(grids.values())))
     canvas = np.zeros((side, side, 3), np.uint8)
     boxes: list[Array] = []
     columns, rows = _cuts(side, grid, generator), _cuts(side, grid, generator)
@@ -105,19 +107,4 @@ def _coloured(image: Array, generator: np.random.Generator) -> Array:
     gain = generator.uniform(0.8, 1.25) * generator.uniform(0.94, 1.06, 3)
     table = (np.arange(256)[:, None] * gain + generator.uniform(-10, 10)).clip(0, 255).astype(np.uint8)
     result: Array = cv2.LUT(np.ascontiguousarray(image), table.reshape(1, 256, 3))
-    return result
-
-
-def held_out_pictures(found: list[Piece]) -> list[tuple[Array, Array]]:
-    """The held-out pieces in the shape of the data set's pictures: four to a square of SIDE, in their order."""
-    result, half = [], SIDE // 2
-    for start in range(0, len(found) - 3, 4):
-        canvas, boxes = np.zeros((SIDE, SIDE, 3), np.uint8), []
-        for place, piece in enumerate(found[start : start + 4]):
-            y, x = (half * part for part in divmod(place, 2))
-            tall, wide = piece.image.shape[:2]
-            canvas[y : y + half, x : x + half] = cv2.resize(piece.image, (half, half), interpolation=cv2.INTER_AREA)
-            scale = np.array([1, half / wide, half / tall, half / wide, half / tall], np.float32)
-            boxes.append(piece.boxes * scale + np.array([0, x, y, x, y], np.float32))
-        result.append((canvas, np.concatenate(boxes)))
     return result
