@@ -1,8 +1,6 @@
 """Writes the PPE detector's artifact and the card that says what is known about it, and what it misses."""
 
-import hashlib
 import io
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.bench import measure
-from models.cards import ARTIFACTS, Card, Cost, Data, Threshold, Training, card_path, write_card
+from models.cards import ARTIFACTS, Card, Cost, Data, Figure, Metric, Threshold, Training, card_path, write_card
 from models.cards import Tensor as Described
 from models.evaluate.average_precision import Seen, judged
 from models.evaluate.ppe_detector import DATA_SET, judges, table_of
 from models.ppe import SIDE
 from models.runtime import load
-from models.train.data_sets import data_root
+from models.train.datasets import data_folder
 from models.train.ppe_mosaics import Array
-from models.train.ppe_network import Detector
+from models.train.ppe_network import STRIDES, Detector
 from models.train.ppe_pictures import CLASSES
+from models.train.publishing import commit, publish
 
 NAME = "ppe_detector"
 VERSION = "0.1.0"
@@ -46,6 +44,9 @@ FAILURE_MODES = (
     "People cut by the picture's edge or by a machine, and crowds: the tiles trained on are cut everywhere, and boxes of them are incomplete.",
     "The picture is squeezed to a square, as the training pictures were: a very wide picture should be cut in two first.",
 )
+
+_NOTHING = Figure(value=0.0, interval_95=(0.0, 1.0))
+PENDING = Metric(**_NOTHING.model_dump(), name="pending", data="none", split="none", resampled="none", baselines={"none": _NOTHING})
 
 
 class Exported(nn.Module):
@@ -95,19 +96,16 @@ def best_threshold(found: list[tuple[Array, Array]]) -> float:
     return max((round(0.1 + 0.02 * k, 2) for k in range(31)), key=value)
 
 
-def card_for(content: bytes, cost: Cost, threshold: float, training: Training, places: int) -> Card:
-    """The card without its table, which is measured on the artifact itself."""
-    from models.cards import Figure, Metric
-
-    unknown = Figure(value=0.0, interval_95=(0.0, 1.0))
-    pending = Metric(**unknown.model_dump(), name="pending", data="none", split="none", resampled="none", baselines={"none": unknown})
+def card_for(sha256: str, cost: Cost, threshold: float, training: Training, table: list[Metric]) -> Card:
+    """The card of the artifact with that SHA-256 and table."""
+    places = sum((SIDE // stride) ** 2 for stride in STRIDES)
     return Card(
         name=NAME,
         version=VERSION,
         date=datetime.now(UTC).date(),
         purpose=PURPOSE,
         artifact=f"{NAME}.onnx",
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         inputs=(
             Described(name="picture", shape=(1, 3, SIDE, SIDE), dtype="float32", units="BGR, 0 black to 1 white", valid_range=(0.0, 1.0)),
         ),
@@ -139,31 +137,20 @@ def card_for(content: bytes, cost: Cost, threshold: float, training: Training, p
             ),
         ),
         leakage_check=LEAKAGE,
-        metrics=(pending,),
+        metrics=tuple(table),
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training,
     )
 
 
-def publish(network: Detector, held_out: list[tuple[Array, Array]], command: str, seed: int, artifacts: Path = ARTIFACTS) -> Card:
+def publish_model(network: Detector, held_out: list[tuple[Array, Array]], command: str, seed: int, artifacts: Path = ARTIFACTS) -> Card:
     """Writes the artifact, judges it as the agent would run it, and writes its card. ``held_out``: truth and detections."""
     content = to_onnx(network)
+    threshold, training = best_threshold(held_out), Training(command=command, commit=commit(), seed=seed)
+    table: list[Metric] = [PENDING]  # judged on the artifact, which is loaded with a card only
+    card = publish(NAME, content, lambda sha256, cost: card_for(sha256, cost, threshold, training, table), artifacts)
     path = artifacts / f"{NAME}.onnx"
-    path.write_bytes(content)
-    unknown = Cost(latency_ms_p50=1e-6, latency_ms_p95=1e-6, peak_memory_mb=1e-6, machine="not yet measured")
-    places = sum((SIDE // stride) ** 2 for stride in (8, 16, 32))
-    card = card_for(content, unknown, best_threshold(held_out), Training(command=command, commit=_commit(), seed=seed), places)
-    write_card(card, card_path(path))
-    table = table_of(judges(data_root(DATA_SET), load(path)), card.threshold.value)
-    found = measure(path)
-    cost = Cost(latency_ms_p50=found.p50_ms, latency_ms_p95=found.p95_ms, peak_memory_mb=found.peak_memory_mb, machine=found.machine)
-    card = card.model_copy(update={"metrics": tuple(table), "cost": cost})
+    card = card.model_copy(update={"metrics": tuple(table_of(judges(data_folder(DATA_SET), load(path)), threshold))})
     write_card(card, card_path(path))
     return card
-
-
-def _commit() -> str:
-    root = Path(__file__).parents[2]
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

@@ -21,7 +21,7 @@ from torch import nn
 from models.evaluate.average_precision import Seen, average_precision, judged
 from models.ppe import SIDE as INPUT
 from models.ppe import blob, rows
-from models.train.data_sets import data_root
+from models.train.datasets import data_folder
 from models.train.ppe_leaks import LEAKS, read
 from models.train.ppe_loss import Truth, loss
 from models.train.ppe_mosaics import SIDE, Array
@@ -177,19 +177,19 @@ def main(steps: int, work: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
-    train = data_root("ppe_css") / "train"
+    train = data_folder("ppe_css") / "train"
     leaks = read(LEAKS)
     found, held_out = list(pieces(train, leaks)), list(pieces(train, leaks, held_out=True))
     judge = [(piece.image, piece.boxes) for piece in held_out if len(piece.boxes)]
     sys.stdout.write(f"{len(found)} tiles of {SIDE} px mosaics to train on, {len(judge)} held-out ones\n")
-    run = Run(found, judge, data_root("ppe_css").parents[1] / "weights" / WEIGHTS, steps, work)
+    run = Run(found, judge, data_folder("ppe_css").parents[1] / "weights" / WEIGHTS, steps, work)
     run.train(steps)
-    from models.train.ppe_card import publish
+    from models.train.ppe_card import publish_model
 
     run.average.load_state_dict(run.best_weights)
     network = run.average.eval().to(memory_format=torch.contiguous_format)
     stopped = "" if run.step == run.steps else f", stopped at step {run.step}"
-    publish(
+    publish_model(
         network,
         [(boxes, found_by(network, image)) for image, boxes in judge],
         f"python -m models.train.{NAME} --steps {run.steps}{stopped}",

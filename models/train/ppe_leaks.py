@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.train.data_sets import data_root
+from models.train.datasets import data_folder
 from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 LEAKS = Path(__file__).with_name("ppe_leaks.csv")
@@ -187,7 +187,7 @@ def read(path: Path = LEAKS) -> list[Leak]:
 
 def publish() -> None:
     """Two processes; a quarter of an hour on two idle cores."""
-    folder = data_root("ppe_css")
+    folder = data_folder("ppe_css")
     pictures = sorted(path.name for path in (folder / "train" / "images").iterdir())
     with ProcessPoolExecutor(2) as pool:
         halves = list(pool.map(find, [folder] * 2, [pictures[::2], pictures[1::2]]))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from models.train.recordings import DataMissing
+from models.train.datasets import DataMissing
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

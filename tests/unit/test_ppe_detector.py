@@ -14,9 +14,8 @@ from models.evaluate.average_precision import Seen, judged, overlaps
 from models.evaluate.ppe_detector import CLEAN, COCO, OFFICIAL, detections, mean_ap, pictures
 from models.ppe import OVERLAP, SIDE, blob, rows
 from models.runtime import Model, load
-from models.train.data_sets import data_root
+from models.train.datasets import DataMissing, data_folder
 from models.train.ppe_pictures import CLASSES
-from models.train.recordings import DataMissing
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_it_finds_people_where_there_are_and_none_in_noise(model: Model) -> None
 def test_the_figures_of_the_card_are_those_of_this_artifact(model: Model) -> None:
     """A card with figures of an earlier artifact fails here, wherever the data set is at hand."""
     try:
-        folder = data_root("ppe_css")
+        folder = data_folder("ppe_css")
     except DataMissing as missing:
         pytest.skip(f"NOT CHECKED that the card's figures are those of the artifact: {missing}")
     clean = [picture for picture in pictures(folder) if picture.clean]

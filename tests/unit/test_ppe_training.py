@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from models.evaluate.average_precision import Judged, Seen, average_precision, judged, overlaps
-from models.train.data_sets import data_root
+from models.train.datasets import DataMissing, data_folder
 from models.train.ppe_leaks import CLEAN, Leak, find, read, write
 from models.train.ppe_mosaics import SIDE, Tile, boxes_of, read_boxes, read_image, tiles
 from models.train.ppe_pictures import CLASSES, draw, pieces, shares
-from models.train.recordings import DataMissing
 
 X, Y = 300, 350
 
@@ -148,7 +147,7 @@ def test_the_list_is_written_as_it_is_read(tmp_path: Path) -> None:
 def test_the_list_names_the_tiles_as_they_are_cut_today() -> None:
     """A seam that moved by a pixel would let every listed tile back into training."""
     try:
-        folder = data_root("ppe_css")
+        folder = data_folder("ppe_css")
     except DataMissing as missing:
         pytest.skip(f"NOT CHECKED that ppe_leaks.csv fits the pictures: {missing}")
     listed = {leak.tile for leak in read()}
