@@ -28,6 +28,8 @@ DATA = "Construction Site Safety v28 (ppe_css), 640 x 640 px, seven classes, a h
 RESAMPLED = f"{RESAMPLES} resamples of whole pictures"
 CLEAN = "91 test and valid pictures of no training clip; tiles that match any of them were cut out of training"
 OFFICIAL = "the official test, 82 pictures, 42 of them of clips that are in training too: leaky, for comparison with published figures only"
+SIZES = ((0.0, 16.0), (16.0, 48.0), (48.0, 1000.0))
+"""Of boxes, as the root of their area in pixels of a 640-pixel picture: small, middle, large."""
 COCO = "FastestDet, COCO (knows person and vehicle only)"
 
 
@@ -103,10 +105,20 @@ def table_of(seen: list[Judge], threshold: float) -> list[Metric]:
         kind = (CLASSES.index(name),)
         table.append(_metric(f"recall of {name} at the threshold", CLEAN, clean, kind, score=recall, threshold=threshold))
         table.append(_metric(f"precision of {name} at the threshold", CLEAN, clean, kind, score=precision, threshold=threshold))
+    for low, high in SIZES:
+        name = f"recall at the threshold of boxes of {low:g} to {high:g} px (root of the area)"
+        some = [one._replace(picture=one.picture._replace(boxes=_of_size(one.picture.boxes, low, high))) for one in clean]
+        table.append(_metric(name, CLEAN, some, every, score=recall, threshold=threshold))
     published = {"YOLOv8 from COCO (published; trained on the leaky split; interval unknown)": Figure(value=0.759, interval_95=(0.0, 1.0))}
     leaky = _metric("mAP50 of seven classes", OFFICIAL, official, every)
     table.append(leaky.model_copy(update={"baselines": {**leaky.baselines, **published}}))
     return table
+
+
+def _of_size(boxes: Array, low: float, high: float) -> Array:
+    size = np.sqrt((boxes[:, 3:] - boxes[:, 1:3]).prod(axis=1))
+    result: Array = boxes[(size >= low) & (size < high)]
+    return result
 
 
 def metrics() -> list[Metric]:
