@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.detection import Detections
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -20,6 +22,11 @@ class Judged(NamedTuple):
     boxes: int
     scores: Array
     hits: Array
+
+
+def table_of(found: Detections) -> Array:
+    """Detections as rows (m, 6): class, x0, y0, x1, y1, score."""
+    return np.column_stack([found.labels, found.boxes, found.scores])
 
 
 def overlaps(first: Array, second: Array) -> Array:

@@ -12,12 +12,11 @@ from models.cards import ARTIFACTS, Card, Cost, Data, Figure, Metric, Threshold,
 from models.cards import Tensor as Described
 from models.evaluate.average_precision import Seen, judged
 from models.evaluate.ppe_detector import DATA_SET, judges, table_of
-from models.ppe import SIDE
 from models.runtime import load
 from models.train.datasets import data_folder
 from models.train.ppe_mosaics import Array
 from models.train.ppe_network import STRIDES, Detector
-from models.train.ppe_pictures import CLASSES
+from models.train.ppe_pictures import CLASSES, INPUT
 from models.train.publishing import commit, publish
 
 NAME = "ppe_detector"
@@ -50,28 +49,28 @@ PENDING = Metric(**_NOTHING.model_dump(), name="pending", data="none", split="no
 
 
 class Exported(nn.Module):
-    """The network as the agent runs it: boxes as shares of the picture and probabilities."""
+    """The network as the agent runs it: rows of decode in models/detection.py."""
 
     def __init__(self, network: Detector) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, picture: Tensor) -> Tensor:
         logits, boxes = self.network(picture)
-        return boxes.div(SIDE), logits.sigmoid()
+        return torch.cat((boxes.div(INPUT), logits.sigmoid()), 2)
 
 
 def to_onnx(network: Detector) -> bytes:
-    """The graph: ``picture`` float32 (1, 3, SIDE, SIDE) to ``boxes`` (1, places, 4) and ``scores`` (1, places, 7). Opset 17, IR 8."""
+    """The graph: ``image`` float32 (1, 3, INPUT, INPUT) to ``rows`` (1, places, 4 + classes). Opset 17, IR 8."""
     import onnx
 
     stream = io.BytesIO()
     torch.onnx.export(
         Exported(network).eval(),
-        (torch.zeros(1, 3, SIDE, SIDE),),
+        (torch.zeros(1, 3, INPUT, INPUT),),
         stream,
-        input_names=["picture"],
-        output_names=["boxes", "scores"],
+        input_names=["image"],
+        output_names=["rows"],
         opset_version=17,
         dynamo=False,
     )
@@ -98,7 +97,7 @@ def best_threshold(found: list[tuple[Array, Array]]) -> float:
 
 def card_for(sha256: str, cost: Cost, threshold: float, training: Training, table: list[Metric]) -> Card:
     """The card of the artifact with that SHA-256 and table."""
-    places = sum((SIDE // stride) ** 2 for stride in STRIDES)
+    places = sum((INPUT // stride) ** 2 for stride in STRIDES)
     return Card(
         name=NAME,
         version=VERSION,
@@ -107,21 +106,21 @@ def card_for(sha256: str, cost: Cost, threshold: float, training: Training, tabl
         artifact=f"{NAME}.onnx",
         sha256=sha256,
         inputs=(
-            Described(name="picture", shape=(1, 3, SIDE, SIDE), dtype="float32", units="BGR, 0 black to 1 white", valid_range=(0.0, 1.0)),
+            Described(
+                name="image", shape=(1, 3, INPUT, INPUT), dtype="float32", units="1, BGR, the picture stretched", valid_range=(0.0, 1.0)
+            ),
         ),
         outputs=(
             Described(
-                name="boxes",
-                shape=(1, places, 4),
+                name="rows",
+                shape=(1, places, 4 + len(CLASSES)),
                 dtype="float32",
-                units="x0, y0, x1, y1 as shares of the picture",
-                valid_range=(-1.0, 2.0),
-            ),
-            Described(
-                name="scores", shape=(1, places, len(CLASSES)), dtype="float32", units="probability", valid_range=(0.0, 1.0), labels=CLASSES
+                units="sides as fractions of the picture, then scores: see decode in models/detection.py",
+                valid_range=(-2.0, 3.0),
+                labels=("left", "top", "right", "bottom", *CLASSES),
             ),
         ),
-        threshold=Threshold(value=threshold, why="best mean F1 of the seven classes on the held-out training sources; overlap for NMS 0.6"),
+        threshold=Threshold(value=threshold, why="best mean F1 of the seven classes on the held-out training sources"),
         data=(
             Data(
                 name="Construction Site Safety v28 (Roboflow Universe), as in ppe_css",

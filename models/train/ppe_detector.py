@@ -6,6 +6,7 @@ and the number of its step: a run that was stopped goes on from its last checkpo
 """
 
 import math
+import os
 import sys
 import time
 from copy import deepcopy
@@ -18,15 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.evaluate.average_precision import Seen, average_precision, judged
-from models.ppe import SIDE as INPUT
-from models.ppe import blob, rows
+from models.detection import decode, preprocess
+from models.evaluate.average_precision import Seen, average_precision, judged, table_of
 from models.train.datasets import data_folder
+from models.train.people_vehicles import DEFAULT
 from models.train.ppe_leaks import LEAKS, read
 from models.train.ppe_loss import Truth, loss
 from models.train.ppe_mosaics import SIDE, Array
 from models.train.ppe_network import STRIDES, Detector, centres, load_pretrained
-from models.train.ppe_pictures import CLASSES, GRIDS, Piece, draw, pieces, shares
+from models.train.ppe_pictures import CLASSES, GRIDS, INPUT, Piece, draw, pieces, shares
 
 NAME = "ppe_detector"
 SEED = 20251125
@@ -151,10 +152,10 @@ class Run:
 def found_by(network: Detector, image: Array, threshold: float = 0.01) -> Array:
     """Detections (m, 6) in pixels of a tile, which is shown at the scale that a whole picture has at the graph's input."""
     side = max(128, round(max(image.shape) * INPUT / SIDE / 32) * 32)
-    logits, boxes = network(torch.from_numpy(blob(image, side)))
-    height, width = image.shape[:2]
-    scale = np.array([width, height, width, height]) / side
-    return rows(boxes[0].numpy() * scale, logits[0].sigmoid().numpy(), threshold)
+    tensor, transform = preprocess(image, (side, side))
+    logits, boxes = network(torch.from_numpy(tensor))
+    output = torch.cat((boxes / side, logits.sigmoid()), 2).numpy()
+    return table_of(decode(output, len(CLASSES), transform, threshold))
 
 
 def average_precisions(network: Detector, pictures: list[tuple[Array, Array]]) -> list[float]:
@@ -182,7 +183,7 @@ def main(steps: int, work: Path, threads: int) -> None:
     found, held_out = list(pieces(train, leaks)), list(pieces(train, leaks, held_out=True))
     judge = [(piece.image, piece.boxes) for piece in held_out if len(piece.boxes)]
     sys.stdout.write(f"{len(found)} tiles of {SIDE} px mosaics to train on, {len(judge)} held-out ones\n")
-    run = Run(found, judge, data_folder("ppe_css").parents[1] / "weights" / WEIGHTS, steps, work)
+    run = Run(found, judge, Path(os.environ.get("MUKI_WEIGHTS", DEFAULT)) / WEIGHTS, steps, work)
     run.train(steps)
     from models.train.ppe_card import publish_model
 

@@ -50,18 +50,18 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
 def test_what_is_exported_answers_as_the_network_does(tmp_path: Path) -> None:
     import onnxruntime
 
-    from models.ppe import SIDE
     from models.train.ppe_card import to_onnx
     from models.train.ppe_network import Detector
+    from models.train.ppe_pictures import INPUT
 
     torch.manual_seed(1)
     network = Detector(7).eval()
-    picture = np.random.default_rng(1).random((1, 3, SIDE, SIDE), np.float32)
-    boxes, scores = onnxruntime.InferenceSession(to_onnx(network)).run(None, {"picture": picture})
+    picture = np.random.default_rng(1).random((1, 3, INPUT, INPUT), np.float32)
+    (rows,) = onnxruntime.InferenceSession(to_onnx(network)).run(None, {"image": picture})
     with torch.no_grad():
         logits, expected = network(torch.from_numpy(picture))
-    assert np.allclose(boxes * SIDE, expected.numpy(), atol=1e-2)
-    assert np.allclose(scores, logits.sigmoid().numpy(), atol=1e-4)
+    assert np.allclose(rows[..., :4] * INPUT, expected.numpy(), atol=1e-2)
+    assert np.allclose(rows[..., 4:], logits.sigmoid().numpy(), atol=1e-4)
 
 
 def test_right_boxes_cost_little_and_wrong_ones_much() -> None:
