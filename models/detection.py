@@ -136,7 +136,7 @@ def _of_rows(output: Array, transform: Transform, threshold: float) -> Detection
     row, label = np.nonzero(output[:, SIDES:] >= threshold)
     scores = np.clip(output[row, SIDES + label], 0, 1)
     best = np.argsort(-scores, kind="stable")[:CANDIDATES]
-    sides = output[row[best], :SIDES] * np.float32(transform.size * 2)
+    sides = output[row[best], :SIDES] * np.array(transform.size * 2, np.float32)
     low, high = np.minimum(sides[:, :2], sides[:, 2:]), np.maximum(sides[:, :2], sides[:, 2:])
     return Detections(np.hstack([low, high]).astype(np.float32), scores[best], label[best])
 

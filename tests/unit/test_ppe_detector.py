@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.items import Frame
+from edge.processing import ProcessorContext
+from edge.processing.detection import DetectorProcessor, DetectorSettings
 from models.bench import latencies_ms
 from models.cards import ARTIFACTS, Card, read_card
 from models.detection import classes_of
@@ -75,6 +78,36 @@ def test_the_figures_of_the_card_are_those_of_this_artifact(model: Model) -> Non
     assert mean_ap(table) == pytest.approx(written["mAP50 of seven classes"], abs=0.005)
     for kind, name in enumerate(CLASSES):
         assert mean_ap([[row[kind]] for row in table]) == pytest.approx(written[f"AP50 of {name}"], abs=0.01)
+
+
+def test_the_agent_counts_hats_and_people_with_it() -> None:
+    """From the settings of a site to readings, on a picture with nobody in it; and on real ones where the data set is at hand."""
+    settings = DetectorSettings.model_validate(
+        {
+            "name": "ppe",
+            "type": "detector",
+            "input": "gate-cam",
+            "model": "ppe_detector",
+            "classes": ["person", "no_hardhat", "vest"],
+            "under": "ppe",
+        }
+    )
+    processor = DetectorProcessor(settings, ProcessorContext("node", Path()))
+    processor.start()
+    nobody = processor.process(Frame("gate-cam", 1, np.full((480, 640, 3), 128, np.uint8)))
+    found = {reading.point: reading.value for reading in nobody}
+    assert all(reading.quality.good for reading in nobody)
+    assert [found[f"gate-cam/ppe/{name}"] for name in ("person", "no_hardhat", "vest")] == [0, 0, 0]
+    try:
+        folder = data_folder("ppe_css")
+    except DataMissing as missing:
+        pytest.skip(f"NOT CHECKED that the agent finds anybody with it: {missing}")
+    crowds = sorted((picture for picture in pictures(folder) if picture.clean), key=lambda picture: -(picture.boxes[:, 0] == 4).sum())[:10]
+    counts = [
+        {reading.point: reading.value for reading in processor.process(Frame("gate-cam", 2 + index, picture.read()))}["gate-cam/ppe/person"]
+        for index, picture in enumerate(crowds)
+    ]
+    assert sum(count > 0 for count in counts if count is not None) >= 8
 
 
 def test_the_licence_of_the_weights_it_started_from_lies_beside_it() -> None:
