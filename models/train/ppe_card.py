@@ -1,6 +1,7 @@
 """Writes the PPE detector's artifact and the card that says what is known about it, and what it misses."""
 
 import io
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,15 +66,17 @@ def to_onnx(network: Detector) -> bytes:
     import onnx
 
     stream = io.BytesIO()
-    torch.onnx.export(
-        Exported(network).eval(),
-        (torch.zeros(1, 3, INPUT, INPUT),),
-        stream,
-        input_names=["image"],
-        output_names=["rows"],
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter is the older one, and that it takes sizes for constants, which they are
+        torch.onnx.export(
+            Exported(network).eval(),
+            (torch.zeros(1, 3, INPUT, INPUT),),
+            stream,
+            input_names=["image"],
+            output_names=["rows"],
+            opset_version=17,
+            dynamo=False,  # the other exporter needs a package more
+        )
     model = onnx.load_from_string(stream.getvalue())
     model.ir_version, model.producer_name, model.producer_version, model.doc_string = 8, "muki", "", ""
     onnx.checker.check_model(model, full_check=True)

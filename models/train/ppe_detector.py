@@ -35,8 +35,10 @@ BATCH = 8
 SIDES = (288, 320, 352)
 ALONE_FROM, ALONE_SHARE = 800, 0.65
 """From this step on this share of the batches shows tiles alone: a whole picture has no seams, and boxes that end at seams teach to look for them."""
+EMPTY_FROM, EMPTY_SHARE = 3200, 0.1
+"""From this step on this share of the tiles shows nothing at all: until then a black picture was taken for a person and a machine."""
 ALONE_SIDES = (128, 160, 192, 224, 256)
-STEPS = 3600
+STEPS = 3800
 WARM_UP = 150
 RATE, BACKBONE_RATE = 1.5e-3, 6e-4
 DECAY = 0.03
@@ -81,7 +83,7 @@ class Run:
             if self.step % JUDGE_EVERY == 0 or self.step == min(self.steps, until):
                 values = average_precisions(self.average, self.judge)
                 mean = float(np.nanmean(values))
-                if mean > self.best:
+                if mean > self.best or self.step <= EMPTY_FROM + JUDGE_EVERY:  # nothing before has learnt what empty looks like
                     self.best, self.best_weights = mean, deepcopy(self.average.state_dict())
                 self._save()
                 done = (time.monotonic() - start) / (self.step - first)
@@ -98,7 +100,8 @@ class Run:
         side = int(generator.choice(ALONE_SIDES if alone else SIDES))
         size = round(BATCH * 320**2 / side**2) if alone else BATCH  # as many pixels as a batch of mosaics
         grids = {1: 1.0} if alone else GRIDS
-        images, truth = zip(*(draw(self.found, self.share, side, generator, grids) for _ in range(size)), strict=True)
+        empty = EMPTY_SHARE if self.step >= EMPTY_FROM else 0.0
+        images, truth = zip(*(draw(self.found, self.share, side, generator, grids, empty=empty) for _ in range(size)), strict=True)
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         most = max(1, *(len(boxes) for boxes in truth))
         table, real = np.zeros((size, most, 5), np.float32), np.zeros((size, most), bool)

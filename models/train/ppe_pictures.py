@@ -55,9 +55,12 @@ def shares(found: list[Piece]) -> Array:
 
 
 def draw(
-    found: list[Piece], share: Array, side: int, generator: np.random.Generator, grids: Mapping[int, float] = GRIDS
+    found: list[Piece], share: Array, side: int, generator: np.random.Generator, grids: Mapping[int, float] = GRIDS, *, empty: float = 0.0
 ) -> tuple[Array, Array]:
-    """A picture (side, side, 3) uint8 of pieces drawn by share, turned, scaled and coloured by chance, and its boxes in pixels."""
+    """A picture (side, side, 3) uint8 of pieces drawn by share, turned, scaled and coloured by chance, and its boxes in pixels.
+
+    In place of the share ``empty`` of the pieces there is nothing to see: see nothing.
+    """
     grid = int(generator.choice(list(grids), p=list(grids.values())))
     canvas = np.zeros((side, side, 3), np.uint8)
     boxes: list[Array] = []
@@ -65,10 +68,27 @@ def draw(
     for index in generator.choice(len(found), grid * grid, p=share):
         row, column = divmod(len(boxes), grid)
         x0, x1, y0, y1 = columns[column], columns[column + 1], rows[row], rows[row + 1]
-        image, placed = _fit(found[int(index)], x1 - x0, y1 - y0, generator)
+        piece = nothing(generator) if empty and generator.random() < empty else found[int(index)]
+        image, placed = _fit(piece, x1 - x0, y1 - y0, generator)
         canvas[y0:y1, x0:x1] = image
         boxes.append(placed + np.array([0, x0, y0, x0, y0], np.float32))
     return canvas, np.concatenate(boxes)
+
+
+def nothing(generator: np.random.Generator) -> Piece:
+    """A covered or dark lens, fog, sensor noise: a slope of one colour, mostly dark, with noise of some size. It holds no box."""
+    size = 160
+    level = 255 * generator.random() ** 3
+    slope = generator.uniform(-40, 40, 2)
+    plane = level + np.add.outer(np.linspace(-1, 1, size) * slope[0], np.linspace(-1, 1, size) * slope[1])
+    noise = generator.standard_normal((size, size)).astype(np.float32)
+    grain = int(generator.choice((0, 3, 15, 61)))
+    if grain:
+        noise = cv2.GaussianBlur(noise, (grain, grain), 0)
+    plane = plane + noise / max(float(noise.std()), 1e-6) * generator.choice((0.0, 3.0, 15.0, 40.0))
+    tint = generator.uniform(0.8, 1.0, 3)
+    image = (plane[:, :, None] * tint).clip(0, 255).astype(np.uint8)
+    return Piece(Tile("nothing", 0, 0, size, size), image, np.zeros((0, 5), np.float32))
 
 
 def _cuts(side: int, grid: int, generator: np.random.Generator) -> list[int]:

@@ -10,7 +10,7 @@ from models.evaluate.average_precision import Judged, Seen, average_precision, j
 from models.train.datasets import DataMissing, data_folder
 from models.train.ppe_leaks import CLEAN, Leak, find, read, write
 from models.train.ppe_mosaics import SIDE, Tile, boxes_of, read_boxes, read_image, tiles
-from models.train.ppe_pictures import CLASSES, draw, pieces, shares
+from models.train.ppe_pictures import CLASSES, draw, nothing, pieces, shares
 
 X, Y = 300, 350
 
@@ -133,6 +133,14 @@ def test_a_drawn_box_holds_what_was_labelled(tmp_path: Path) -> None:
             seen += 1
         assert inside.any()
     assert seen > 30
+
+
+def test_nothing_is_dark_mostly_and_holds_no_box(data: Path) -> None:
+    made = [nothing(np.random.default_rng(seed)) for seed in range(60)]
+    assert all(piece.image.dtype == np.uint8 and not len(piece.boxes) for piece in made)
+    assert np.median([piece.image.mean() for piece in made]) < 80
+    found = list(pieces(data / "train", []))
+    assert not len(draw(found, shares(found), 160, np.random.default_rng(1), empty=1.0)[1])
 
 
 def test_the_list_is_written_as_it_is_read(tmp_path: Path) -> None:
