@@ -29,14 +29,23 @@ PURPOSE = (
 )
 LEAKAGE = (
     "The training pictures are 2 x 2 mosaics that hold pieces of test and valid pictures. Every test and valid picture and its mirror image was "
-    "matched with every tile (ORB, 400 and 250 features, similarity by RANSAC, 10 inliers): the tiles found are listed in models/train/ppe_leaks.csv "
-    "and cut out of training, whole. Checkpoint and threshold were chosen on held-out training sources: 70 tiles drawn by seed and all that match "
-    "them. Matching cannot find pieces without texture (dark, blurred, a plain wall), so a few may be left."
+    "matched with every tile (ORB, 400 and 250 features, similarity by RANSAC, 10 inliers): the 793 of 4112 tiles found (models/train/ppe_leaks.csv) "
+    "were cut out of training, whole. Checkpoint and threshold were chosen on held-out training sources: 70 tiles drawn by seed and all that match "
+    "them. NOT CLEAN ALTOGETHER: a deeper search (500 and 300 features, 7 inliers) after the training found 54 tiles more, of 38 of the 91 clean "
+    "pictures; they are in the list now, marked _later, and were trained on. The table gives the other 53 by themselves: that is the figure to "
+    "believe. Matching finds no piece without texture (dark, blurred, a plain wall). Nothing was chosen on test or valid pictures, but figures "
+    "on them were seen twice in between: after 600 steps (tiles alone were then added) and after 3200 (empty tiles were then added)."
 )
 FAILURE_MODES = (
-    "Small things: boxes under 16 pixels of a 640-pixel picture (a hat beyond some 20 m of a wide lens) are mostly missed.",
-    "No hat and no vest are the hardest classes and the ones that alarms would rest on: see their recall and precision in the table. A bare "
-    "head that is not found looks like nobody; a person without a head or torso box says nothing about PPE.",
+    "It does not reach what was asked of it (mAP50 0.45, person AP50 0.60): see the table. It had about 35 minutes of one busy core. For counting "
+    "people, people_vehicles is better on the same pictures.",
+    "Small things: no box under 16 pixels of a 640-pixel picture was found at the threshold (a hat beyond some 20 m of a wide lens), and of "
+    "those of 16 to 48 pixels one in five.",
+    "No hat and no vest, on which alarms would rest, are the weakest: four of five bare heads and torsos without a vest are missed, and half "
+    "of those reported are none. A person without a head or torso box says nothing about PPE.",
+    "A picture with nothing in it (black, dark, plain, foggy, mottled) is taken for machinery or a person: of 210 such pictures 65 % and 37 % at "
+    "the threshold, 2 % and 8 % at 0.38; none for a hat, a bare head or a vest. Use camera-check beside it, and a threshold of the site's own. "
+    "Five of six machinery boxes on the clean pictures are wrong.",
     "Dump trucks count as machinery, as in the data set. The clean pictures hold 9 vehicle boxes: that figure says next to nothing.",
     "Trained on web pictures of building sites by day, many of them close-ups, augmented: no mine, no dust, no darkness, no cap lamps, no "
     "rain on the lens, no underground picture was seen. Expect less there, and measure it in shadow mode before anything hangs on it.",
@@ -44,7 +53,6 @@ FAILURE_MODES = (
     "People cut by the picture's edge or by a machine, and crowds: the tiles trained on are cut everywhere, and boxes of them are incomplete.",
     "The picture is squeezed to a square, as the training pictures were: a very wide picture should be cut in two first.",
 )
-
 _NOTHING = Figure(value=0.0, interval_95=(0.0, 1.0))
 PENDING = Metric(**_NOTHING.model_dump(), name="pending", data="none", split="none", resampled="none", baselines={"none": _NOTHING})
 
@@ -123,7 +131,10 @@ def card_for(sha256: str, cost: Cost, threshold: float, training: Training, tabl
                 labels=("left", "top", "right", "bottom", *CLASSES),
             ),
         ),
-        threshold=Threshold(value=threshold, why="best mean F1 of the seven classes on the held-out training sources"),
+        threshold=Threshold(
+            value=threshold,
+            why="best mean F1 of the seven classes on the held-out training sources",
+        ),
         data=(
             Data(
                 name="Construction Site Safety v28 (Roboflow Universe), as in ppe_css",

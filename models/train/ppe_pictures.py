@@ -81,7 +81,7 @@ def nothing(generator: np.random.Generator) -> Piece:
     level = 255 * generator.random() ** 3
     slope = generator.uniform(-40, 40, 2)
     plane = level + np.add.outer(np.linspace(-1, 1, size) * slope[0], np.linspace(-1, 1, size) * slope[1])
-    noise = generator.standard_normal((size, size)).astype(np.float32)
+    noise: Array = generator.standard_normal((size, size)).astype(np.float32)
     grain = int(generator.choice((0, 3, 15, 61)))
     if grain:
         noise = cv2.GaussianBlur(noise, (grain, grain), 0)

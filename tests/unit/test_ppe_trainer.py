@@ -34,12 +34,13 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
 
     torch.set_num_threads(1)
     found, start = [piece(seed) for seed in range(8)], weights(tmp_path)
+    judge = [(found[0].image, found[0].boxes)]
     (tmp_path / "once").mkdir()
     (tmp_path / "twice").mkdir()
-    once = Run(found, [], start, 4, tmp_path / "once")
+    once = Run(found, judge, start, 4, tmp_path / "once")
     once.train(4)
-    Run(found, [], start, 4, tmp_path / "twice").train(2)
-    twice = Run(found, [], start, 4, tmp_path / "twice")
+    Run(found, judge, start, 4, tmp_path / "twice").train(2)
+    twice = Run(found, judge, start, 4, tmp_path / "twice")
     assert twice.step == 2
     twice.train(4)
     for name, value in once.network.state_dict().items():
