@@ -1,9 +1,10 @@
-"""Object detection with a FastestDet head: a picture in, boxes out. Pure functions, shared by training, evaluation and the edge.
+"""Object detection: a picture in, boxes out, of a FastestDet head or of rows. Pure functions, shared by training, evaluation and the edge.
 
 Boxes are float32 of shape (n, 4): left, top, right, bottom in pixels of the picture, from its upper left corner. Formulas of preprocessing and
 head: dog-qiuqiu/FastestDet, commit 50473cd155cb, example/onnx-runtime (BSD 3-Clause).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from models.cards import ModelError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BOX_CHANNELS = 5  # objectness, then the four of the box
+BOX_CHANNELS = 5  # of a FastestDet head: objectness, then the four of the box
+SIDES = 4  # of rows: left, top, right, bottom
+CANDIDATES = 2000  # rows that are compared with each other, best first
 OVERLAP = 0.45  # intersection over union from which two boxes of a class count as one object
 
 
@@ -76,21 +79,45 @@ def preprocess(image: Array, size: tuple[int, int], *, letterbox: bool = False) 
     return tensor, transform
 
 
+def classes_of(shape: Sequence[int | str], labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes of a detector's output as its card describes it; none where it is no output of a detector."""
+    before = {4: BOX_CHANNELS, 3: SIDES}.get(len(shape))
+    return () if before is None else tuple(labels[before:])
+
+
 def decode(output: Array, classes: int, transform: Transform, threshold: float, overlap: float = OVERLAP) -> Detections:
-    """What the head says: output (1, rows, columns, 5 + classes), float: objectness 0 to 1, four of the box, class probabilities.
+    """What the output says, in either of two forms; float.
 
-    Channels come last, so that the labels of the card name them (a head that gives them first is transposed at export).
+    A FastestDet head (1, rows, columns, 5 + classes): objectness 0 to 1, four of the box, class probabilities. Channels come last, so that the
+    labels of the card name them (a head that gives them first is transposed at export). Score = objectness^0.6 · probability^0.4; centre =
+    (cell + tanh) / grid, size = sigmoid, both as fractions of the tensor.
 
-    Score = objectness^0.6 · probability^0.4; centre = (cell + tanh) / grid, size = sigmoid, both as fractions of the tensor. Boxes below
-    ``threshold`` are left out, and of each class those that overlap a better one. Raises BadOutput.
+    Rows (1, n, 4 + classes) of a graph that decodes by itself: left, top, right, bottom as fractions of the tensor, and a score of each class;
+    a row can speak for several classes, as a person and a vest.
+
+    Boxes below ``threshold`` are left out, and of each class those that overlap a better one. Raises BadOutput.
     """
-    if output.ndim != 4 or output.shape[0] != 1 or output.shape[3] != BOX_CHANNELS + classes or not output.size or classes < 1:
+    if (
+        classes < 1
+        or output.shape[:1] != (1,)
+        or not output.size
+        or output.shape[-1] != {4: BOX_CHANNELS, 3: SIDES}.get(output.ndim, 0) + classes
+    ):
         raise BadOutput(
-            f"the output has shape {output.shape}; (1, rows, columns, {BOX_CHANNELS + classes}) is needed for {classes} classes"
+            f"the output has shape {output.shape}; (1, rows, columns, {BOX_CHANNELS + classes}) is needed for a head of {classes} classes, "
+            f"(1, n, {SIDES + classes}) for rows"
         )
     if not np.isfinite(output).all():
         raise BadOutput("the output holds values that are not finite")
-    rows, columns = output.shape[1:3]
+    found = (_of_head if output.ndim == 4 else _of_rows)(output[0], transform, threshold)
+    boxes = transform.to_picture(found.boxes)
+    kept = non_maximum_suppression(boxes, found.scores, found.labels, overlap)
+    return Detections(boxes[kept], found.scores[kept].astype(np.float32), found.labels[kept])
+
+
+def _of_head(output: Array, transform: Transform, threshold: float) -> Detections:
+    """The cells above the threshold, in pixels of the tensor."""
+    rows, columns = output.shape[:2]
     head = output.reshape(rows * columns, -1)
     labels = head[:, BOX_CHANNELS:].argmax(axis=1)
     best = head[:, BOX_CHANNELS:].max(axis=1)
@@ -100,9 +127,18 @@ def decode(output: Array, classes: int, transform: Transform, threshold: float, 
     width, height = transform.size
     x, y = (cells % columns + np.tanh(offset_x)) / columns * width, (cells // columns + np.tanh(offset_y)) / rows * height
     half_width, half_height = _sigmoid(width_logit) * width / 2, _sigmoid(height_logit) * height / 2
-    boxes = transform.to_picture(np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1).astype(np.float32))
-    kept = non_maximum_suppression(boxes, scores[cells], labels[cells], overlap)
-    return Detections(boxes[kept], scores[cells][kept].astype(np.float32), labels[cells][kept])
+    boxes = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1).astype(np.float32)
+    return Detections(boxes, scores[cells], labels[cells])
+
+
+def _of_rows(output: Array, transform: Transform, threshold: float) -> Detections:
+    """The same of rows; at most CANDIDATES, the best."""
+    row, label = np.nonzero(output[:, SIDES:] >= threshold)
+    scores = np.clip(output[row, SIDES + label], 0, 1)
+    best = np.argsort(-scores, kind="stable")[:CANDIDATES]
+    sides = output[row[best], :SIDES] * np.array(transform.size * 2, np.float32)
+    low, high = np.minimum(sides[:, :2], sides[:, 2:]), np.maximum(sides[:, :2], sides[:, 2:])
+    return Detections(np.hstack([low, high]).astype(np.float32), scores[best], label[best])
 
 
 def non_maximum_suppression(boxes: Array, scores: Array, labels: Array, overlap: float = OVERLAP) -> Array:

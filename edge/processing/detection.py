@@ -17,7 +17,7 @@ from edge.errors import Misconfigured
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from models.cards import ModelError
-from models.detection import BOX_CHANNELS, OVERLAP, BadOutput, BadPicture, Detections, decode, preprocess
+from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadOutput, BadPicture, Detections, classes_of, decode, preprocess
 
 if TYPE_CHECKING:
     from models.runtime import Model
@@ -111,11 +111,12 @@ class DetectorProcessor:
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or shape[:2] != (1, 3) or not all(isinstance(size, int) for size in shape):
             raise Misconfigured(f"{where} {name}: is no detector: its input has shape {shape}; (1, 3, height, width) is needed")
-        if len(outputs) != 1 or len(outputs[0].shape) != 4 or len(outputs[0].labels) <= BOX_CHANNELS:
+        self._classes = classes_of(outputs[0].shape, outputs[0].labels)
+        if len(outputs) != 1 or not self._classes:
             raise Misconfigured(
-                f"{where} {name}: is no detector: it needs one output (1, rows, columns, {BOX_CHANNELS} + classes), labelled"
+                f"{where} {name}: is no detector: it needs one output (1, rows, columns, {BOX_CHANNELS} + classes) "
+                f"or (1, n, {SIDES} + classes), labelled"
             )
-        self._classes = outputs[0].labels[BOX_CHANNELS:]
         if missing := [label for label in self._settings.classes if label not in self._classes]:
             raise Misconfigured(f"{where} {name}: has no class {', '.join(missing)}; it has {', '.join(self._classes)}")
         self._size = int(shape[3]), int(shape[2])

@@ -12,6 +12,7 @@ from models.detection import (
     BadOutput,
     BadPicture,
     Transform,
+    classes_of,
     decode,
     intersection_over_union,
     non_maximum_suppression,
@@ -87,6 +88,43 @@ def test_any_finite_output_gives_boxes_of_the_picture_that_do_not_overlap(output
         assert (intersection_over_union(box, found.boxes[index + 1 :][same]) <= 0.4501).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float32, (1, 12, 4 + CLASSES), elements=st.floats(-3, 3, width=32)), st.floats(0.01, 1))
+def test_rows_give_boxes_of_the_picture_and_each_that_is_dropped_has_a_reason(output: Any, threshold: float) -> None:
+    """Too low a score, or a better box of its class upon it."""
+    transform = Transform(1.0, 2.0, 0, 0, 100, 50, (100, 100))
+    found = decode(output, CLASSES, transform, threshold)
+    assert (found.boxes[:, :2] <= found.boxes[:, 2:]).all()
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [100, 50, 100, 50]).all()
+    assert (np.diff(found.scores) <= 0).all()
+    for index, box in enumerate(found.boxes):
+        same = found.labels[index + 1 :] == found.labels[index]
+        assert (intersection_over_union(box, found.boxes[index + 1 :][same]) <= 0.4501).all()
+    for row in output[0]:
+        sides = (row[:4].reshape(2, 2) * 100).astype(np.float32)
+        (box,) = transform.to_picture(np.concatenate([sides.min(axis=0), sides.max(axis=0)])[None])
+        for label in np.flatnonzero(row[4:] >= threshold):
+            better = found.boxes[(found.labels == label) & (found.scores >= min(1.0, row[4 + label]) - 1e-6)]
+            assert len(better)
+            assert (np.abs(better - box).max(axis=1) < 1e-3).any() or intersection_over_union(box, better).max() > 0.4499
+
+
+def test_one_row_may_speak_for_a_person_and_a_vest() -> None:
+    output = np.array([[[0.25, 0.5, 0.5, 1.0, 0.8, 0.1, 0.6]]], np.float32)
+    found = decode(output, CLASSES, preprocess(picture(200, 400), SIZE)[1], 0.5)
+    assert found.labels.tolist() == [0, 2]
+    assert found.scores == pytest.approx([0.8, 0.6])
+    assert found.boxes == pytest.approx(np.array([[100, 100, 200, 200]] * 2), abs=0.01)
+
+
+def test_the_classes_of_a_card_come_after_the_box() -> None:
+    assert classes_of((1, 22, 22, 7), ("objectness", "x", "y", "width", "height", "person", "car")) == ("person", "car")
+    assert classes_of((1, "N", 5), ("left", "top", "right", "bottom", "person")) == ("person",)
+    assert classes_of((1, 5), ("left", "top", "right", "bottom", "person")) == ()
+    assert classes_of((1, 22, 22, 5), ("objectness", "x", "y", "width", "height")) == ()
+
+
 def test_suppression_keeps_the_best_of_each_object_and_class() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
     kept = non_maximum_suppression(boxes, np.array([0.6, 0.9, 0.5, 0.7], np.float32), np.array([0, 0, 1, 0]))
@@ -94,7 +132,7 @@ def test_suppression_keeps_the_best_of_each_object_and_class() -> None:
     assert intersection_over_union(boxes[0], boxes) == pytest.approx([1, 9 / 11, 1, 0])
 
 
-@pytest.mark.parametrize("shape", [(1, 22, 22, 7), (22, 22, 8), (2, 22, 22, 8), (1, 0, 22, 8)])
+@pytest.mark.parametrize("shape", [(1, 22, 22, 7), (22, 22, 8), (2, 22, 22, 8), (1, 0, 22, 8), (1, 9, 8), (2, 9, 7), (1, 0, 7)])
 def test_an_output_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(BadOutput, match=r"\(1, rows, columns, 8\) is needed"):
         decode(np.zeros(shape, np.float32), CLASSES, Transform(1, 1, 0, 0, 9, 9, (9, 9)), 0.5)
