@@ -8,7 +8,7 @@ import { duration, inLanguage, qualityText, t, unitText, valueText } from "./wor
 const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
 const OLD = 15; // seconds without a reading, or three of the point's periods, until a value is shown as old
 
-const OF_THE_NODE = new Set(["agent", "clock", "host", "outbox", "output", "processor", "source"]);
+const OF_THE_NODE = new Set(["agent", "clock", "disk", "host", "outbox", "output", "processor", "source"]);
 
 const ofTheNode = (point) => point.asset === point.node && OF_THE_NODE.has(point.point.split("/")[1]);
 export const seriesKey = (node, point) => `${node} ${point}`;
