@@ -1,5 +1,6 @@
 """NMEA 0183: a satellite receiver on a serial port, behind a TCP port, or shared by gpsd. Where a machine is, and what time it is there."""
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Annotated, ClassVar, Self
@@ -8,7 +9,7 @@ import msgspec
 from pydantic import AfterValidator, Field, model_validator
 
 from contract.messages import PointDeclaration
-from contract.values import Reading, check_point
+from contract.values import Reading, check_point, worst
 from edge.clock import MS
 from edge.errors import Retry
 from edge.items import Item
@@ -18,6 +19,7 @@ from edge.sources.endpoint import Endpoint, HostPort
 from edge.sources.line_link import LineSettings, Link, open_serial, open_tcp
 from edge.sources.line_reader import LineReader
 from edge.sources.line_splitter import LineSplitter
+from edge.sources.nmea_backlog import LATE, Backlog
 from edge.sources.nmea_sentences import OUTPUTS, Output, SentenceDecoder
 
 GPSD_PORT = 2947
@@ -89,7 +91,8 @@ class NmeaSource:
 
     async def items(self) -> AsyncIterator[Sequence[Item]]:
         """Batches of readings as sentences come, stamped with their arrival. Raises Retry: see `LineReader.read`; and when gpsd refuses."""
-        decoder = SentenceDecoder(self._settings.under, self._settings.latency)
+        decoder, backlog = SentenceDecoder(self._settings.under, self._settings.latency), Backlog()
+        waited = [False]
 
         def decode(line: bytes, time_ns: int) -> list[Reading] | None:
             if self._gpsd is not None and line.startswith(b"{"):
@@ -97,6 +100,10 @@ class NmeaSource:
             readings = decoder.decode(line, time_ns)
             if readings is None:
                 return None
+            late = backlog.late(line, time.monotonic())
+            waited[0] = waited[0] if late is None else late  # what tells no time comes with what does
+            if waited[0]:
+                readings = [Reading(each.point, each.time_ns, each.value, worst(each.quality, LATE)) for each in readings]
             self._tell_chrony(readings)
             return [reading for reading in readings if reading.point in self._wanted]
 

@@ -323,3 +323,19 @@ def test_points_are_declared_with_units_in_both_languages() -> None:
 def test_wrong_settings_say_what_would_be_right(more: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         source(**more)
+
+
+async def test_what_queued_behind_a_converter_that_hung_is_late_and_not_fresh() -> None:
+    """The newest burst, then one that the receiver said ten seconds before: every reading of it is uncertain, those without a time too."""
+
+    async def hands_out(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for unix in (NOON, NOON - 10):
+            for line in burst(TRUTH, unix):
+                writer.write(line)
+        await asyncio.sleep(60)
+
+    async with Listener(hands_out) as server:
+        said = await until(source(tcp=server.address), lambda found: any(each.quality.reason == "late" for each in found[-2:]))
+        at = next(place for place, reading in enumerate(said) if reading.quality.reason == "late")
+    assert {str(reading.quality) for reading in said[at:]} == {"uncertain:late"}
+    assert "late" not in {reading.quality.reason for reading in said[:at]}
