@@ -40,6 +40,7 @@ class DetectorSettings(ProcessorSettings):
     classes: list[Word] = Field(["person"], min_length=1, max_length=32, description="Classes of the model that are counted")
     threshold: float | None = Field(None, gt=0, lt=1, description="Score from which a box counts; without it, the one of the model's card")
     every: float = Field(0.0, ge=0, le=3600, description="Seconds between pictures that are looked at; 0 takes each")
+    report: float = Field(1.0, ge=0, le=3600, description="Seconds between readings while no count changes; 0 tells of each picture")
     masks: list[Polygon] = Field([], max_length=32, description="Polygons to ignore: a box whose middle lies in one is dropped")
     zones: dict[Word, Polygon] = Field(
         {}, max_length=16, description="Polygons to count in, by name: the middle of a box's lower edge decides"
@@ -59,7 +60,11 @@ class DetectorSettings(ProcessorSettings):
 
 
 class DetectorProcessor:
-    """Readings under ``CAMERA/UNDER/``: CLASS (count), CLASS_score (highest), ZONE/CLASS (count in the zone), latency (ms)."""
+    """Readings under ``CAMERA/UNDER/``: CLASS (count), CLASS_score (highest), ZONE/CLASS (count in the zone), latency (ms).
+
+    A count or quality that changes is told with its picture. Pictures that say the same are told each ``report`` seconds, and the highest score
+    and latency among those between at their own time: a commit on the flash and a message for each picture would cost more than they tell.
+    """
 
     Settings: ClassVar[type[ProcessorSettings]] = DetectorSettings
 
@@ -77,6 +82,10 @@ class DetectorProcessor:
         self._threshold = 1.0
         self._looked_ns: int | None = None
         self._reported = ""
+        self._peaks = {f"{self._prefix}/{name}" for name in ("latency", *(f"{label}_score" for label in settings.classes))}
+        self._highest: dict[str, Reading] = {}  # of the pictures since the last one that was told
+        self._told_ns: int | None = None
+        self._told: list[tuple[float | None, Quality]] = []
 
     def wants(self) -> frozenset[str]:
         return frozenset((self._settings.input,))
@@ -124,7 +133,10 @@ class DetectorProcessor:
         self._model = model
 
     def process(self, item: Item) -> Sequence[Reading]:
-        """The readings of one picture; none while less than ``every`` has passed. All bad with the reason where it could not be looked at."""
+        """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
+
+        All bad with the reason where it could not be looked at.
+        """
         if not isinstance(item, Frame) or item.camera != self._settings.input:
             return []
         # A tenth of grace: a camera at just that rate must not lose every second picture to jitter.
@@ -136,7 +148,20 @@ class DetectorProcessor:
         latency = (time.perf_counter() - begun) * 1e3
         values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
         start = len(self._prefix) + 1
-        return [Reading(point, item.time_ns, values.get(point[start:]), quality) for point in self.points()]
+        return self._news([Reading(point, item.time_ns, values.get(point[start:]), quality) for point in self.points()], item.time_ns)
+
+    def _news(self, readings: list[Reading], time_ns: int) -> list[Reading]:
+        """What is told of a picture: nothing, or its readings behind those higher ones that were held back."""
+        said = [(reading.value, reading.quality) for reading in readings if reading.point not in self._peaks]
+        if said == self._told and self._told_ns is not None and 0 <= time_ns - self._told_ns < self._settings.report * 0.9e9:
+            for reading in readings:
+                if reading.point in self._peaks and _higher(reading, self._highest.get(reading.point)):
+                    self._highest[reading.point] = reading
+            return []
+        last = {reading.point: reading for reading in readings}
+        held = [reading for point, reading in self._highest.items() if reading.time_ns < time_ns and _higher(reading, last[point])]
+        self._told, self._told_ns, self._highest = said, time_ns, {}
+        return [*held, *readings]
 
     def _look(self, image: Array) -> tuple[Detections | None, Quality]:
         if self._model is None:
@@ -176,6 +201,10 @@ class DetectorProcessor:
         if what != self._reported:
             log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, what)
             self._reported = what
+
+
+def _higher(reading: Reading, other: Reading | None) -> bool:
+    return reading.value is not None and (other is None or other.value is None or reading.value > other.value)
 
 
 def inside(points: Array, polygon: Array) -> Array:
