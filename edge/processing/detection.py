@@ -16,6 +16,7 @@ from contract.values import GOOD, Quality, Reading, bad, check_point
 from edge.errors import Misconfigured
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.news import News
 from models.cards import ModelError
 from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadOutput, BadPicture, Detections, classes_of, decode, preprocess
 
@@ -82,10 +83,9 @@ class DetectorProcessor:
         self._threshold = 1.0
         self._looked_ns: int | None = None
         self._reported = ""
-        self._peaks = {f"{self._prefix}/{name}" for name in ("latency", *(f"{label}_score" for label in settings.classes))}
-        self._highest: dict[str, Reading] = {}  # of the pictures since the last one that was told
-        self._told_ns: int | None = None
-        self._told: list[tuple[float | None, Quality]] = []
+        peaks = ("latency", *(f"{label}_score" for label in settings.classes))
+        self._news = News((f"{self._prefix}/{name}" for name in peaks), settings.report)
+        self._names = [(point, point[len(self._prefix) + 1 :]) for point in self.points()]
 
     def wants(self) -> frozenset[str]:
         return frozenset((self._settings.input,))
@@ -147,28 +147,14 @@ class DetectorProcessor:
         found, quality = self._look(item.image)
         latency = (time.perf_counter() - begun) * 1e3
         values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
-        start = len(self._prefix) + 1
-        return self._news([Reading(point, item.time_ns, values.get(point[start:]), quality) for point in self.points()], item.time_ns)
-
-    def _news(self, readings: list[Reading], time_ns: int) -> list[Reading]:
-        """What is told of a picture: nothing, or its readings behind those higher ones that were held back."""
-        said = [(reading.value, reading.quality) for reading in readings if reading.point not in self._peaks]
-        if said == self._told and self._told_ns is not None and 0 <= time_ns - self._told_ns < self._settings.report * 0.9e9:
-            for reading in readings:
-                if reading.point in self._peaks and _higher(reading, self._highest.get(reading.point)):
-                    self._highest[reading.point] = reading
-            return []
-        last = {reading.point: reading for reading in readings}
-        held = [reading for point, reading in self._highest.items() if reading.time_ns < time_ns and _higher(reading, last[point])]
-        self._told, self._told_ns, self._highest = said, time_ns, {}
-        return [*held, *readings]
+        return self._news.of([Reading(point, item.time_ns, values.get(name), quality) for point, name in self._names], item.time_ns)
 
     def _look(self, image: Array) -> tuple[Detections | None, Quality]:
         if self._model is None:
             return None, bad("no_model")
         try:
             tensor, transform = preprocess(image, self._size)
-            (output,) = self._model.run({self._model.card.inputs[0].name: tensor}).values()
+            (output,) = self._model.run({self._model.card.inputs[0].name: tensor}, finite=True).values()
             found = decode(output, len(self._classes), transform, self._threshold, OVERLAP)
         except BadPicture:
             return None, bad("no_picture")
@@ -182,6 +168,8 @@ class DetectorProcessor:
         return found, GOOD
 
     def _values(self, found: Detections, width: int, height: int) -> dict[str, float]:
+        if not found.scores.size:  # most pictures of most cameras
+            return {name: 0.0 for _, name in self._names}
         left, top, right, bottom = (found.boxes / np.array([width, height] * 2, np.float32)).T
         middle, feet = np.stack([(left + right) / 2, (top + bottom) / 2], axis=1), np.stack([(left + right) / 2, bottom], axis=1)
         seen = np.ones(len(found.scores), bool)
@@ -201,10 +189,6 @@ class DetectorProcessor:
         if what != self._reported:
             log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, what)
             self._reported = what
-
-
-def _higher(reading: Reading, other: Reading | None) -> bool:
-    return reading.value is not None and (other is None or other.value is None or reading.value > other.value)
 
 
 def inside(points: Array, polygon: Array) -> Array:

@@ -91,6 +91,13 @@ def test_every_leaves_pictures_out_and_a_clock_set_back_does_not_silence_it() ->
     assert made.process(Reading("belt-cam/x", 0, 1.0)) == []
 
 
+def test_a_report_of_0_tells_of_each_picture() -> None:
+    made, image = processor(report=0), np.zeros((9, 9, 3), np.uint8)
+    assert all(made.process(Frame("belt-cam", at, image)) for at in (1, 2, 3))
+    made = processor()
+    assert [bool(made.process(Frame("belt-cam", round(at * SECOND), image))) for at in (1, 1.2, 1.8, 2)] == [True, False, False, True]
+
+
 def small_model(folder: Path, *, weight: float, labels: list[str], size: int = 8) -> None:
     """An ONNX file with a card: a head of 2 x 2 cells that says ``weight`` everywhere."""
     from onnx import TensorProto, helper, numpy_helper
