@@ -28,7 +28,7 @@ def test_growth_is_found() -> None:
     grown = [sample._replace(held=sample.held._replace(rss=80 + sample.hour / 2)) for sample in steady]
     assert "RSS" in Outcome(grown, 1, 1, 1, [], 0, "").problems()[0]
     leaking = [sample._replace(held=Held(80.0, 5, {"socket": 7 + (sample.hour > 12)})) for sample in steady]
-    assert "8 descriptors of kind socket, 7 when warm" in Outcome(leaking, 1, 1, 1, [], 0, "").problems()[0]
+    assert "8 descriptors of kind socket, at most 7 in the warm-up" in Outcome(leaking, 1, 1, 1, [], 0, "").problems()[0]
     assert (
         "threads"
         in Outcome([*steady[:90], *(sample._replace(held=Held(80.0, 6, {})) for sample in steady[90:])], 1, 1, 1, [], 0, "").problems()[0]

@@ -9,7 +9,8 @@ simulated hour has its trouble; eight hours bring each of them once:
     a disk that refuses every write, answers that are no answers, and an hour of peace.
 
 The first eight hours are the warm-up. After them the RSS of the agent may never be more than 5 MB above the highest of the warm-up's last
-hour, and in each hour of peace no kind of descriptor and no thread may be more than in that one. At the end everything is acknowledged, no
+hour, and in each hour of peace no kind of descriptor and no thread may be more than at any time of the warm-up: a source that waits between
+two attempts holds none, so that one hour alone says little. At the end everything is acknowledged, no
 number is missing at the gateway, and what the slave handed out is stored but for what the agent said it could not read.
 """
 
@@ -89,17 +90,18 @@ class Outcome(NamedTuple):
             if sample.hour >= len(TROUBLES) and sample.held.rss > base + RSS_MAY_GROW:
                 found.append(f"hour {sample.hour:.1f}: RSS {sample.held.rss:.1f} MB, {base:.1f} MB when warm")
                 break
-        kinds = {kind for one in warm for kind in one.descriptors}
+        seen = [sample.held for sample in self.samples if sample.hour < len(TROUBLES)]
+        kinds = {kind for one in seen for kind in one.descriptors}
         for hour in range(2 * len(TROUBLES) - 1, int(self.samples[-1].hour) + 1, len(TROUBLES)):
             if not (peace := self.of_hour(hour)):
                 continue
             last = peace[-1]
             for kind in kinds | last.descriptors.keys():
-                before = max(one.descriptors.get(kind, 0) for one in warm)
+                before = max(one.descriptors.get(kind, 0) for one in seen)
                 if last.descriptors.get(kind, 0) > before:
-                    found.append(f"hour {hour}: {last.descriptors[kind]} descriptors of kind {kind}, {before} when warm")
-            if last.threads > max(one.threads for one in warm):
-                found.append(f"hour {hour}: {last.threads} threads, {max(one.threads for one in warm)} when warm")
+                    found.append(f"hour {hour}: {last.descriptors[kind]} descriptors of kind {kind}, at most {before} in the warm-up")
+            if last.threads > (before := max(one.threads for one in seen)):
+                found.append(f"hour {hour}: {last.threads} threads, at most {before} in the warm-up")
         if not self.refusals:
             found.append("the gateway was never told that the disk takes nothing")
         if self.missing:
