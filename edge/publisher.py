@@ -141,6 +141,7 @@ class Publisher:
         looked = time.monotonic()
         clock = synchronisation().synchronised
         while True:
+            _heed_cancellation()
             self.mark.turn()
             if self._disk.boot != boot:  # birth and will name another
                 raise Retry("the outbox is open now: a new session says so")
@@ -241,6 +242,17 @@ def _password(path: Path | None) -> str | None:
         return path.read_text("utf-8").split("\n", 1)[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Retry(f"password_file {path}: {error}") from None
+
+
+def _heed_cancellation() -> None:
+    """For a task of one session. Raises CancelledError where it was told to end and the word got lost.
+
+    Before Python 3.12 `asyncio.wait_for`, in which aiomqtt waits for the broker's answer, swallows a cancellation that comes together with
+    the answer (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

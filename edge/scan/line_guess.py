@@ -66,6 +66,8 @@ def line_kinds(asset: str, lines: Sequence[str]) -> list[dict[str, Any]]:
         body = re.sub(r"^[$!](.*)\*[0-9A-Fa-f]{2}$", r"\1", line)
         separator = _separator(body)
         cells = body.split(None if separator == " " else separator)
+        if not cells:  # a blank line
+            continue
         head = cells[0] if not _NUMBER.fullmatch(cells[0].strip()) else ""
         key = head, separator, len(cells)
         if key in kinds or len(kinds) >= MAX_KINDS:

@@ -187,7 +187,7 @@ async def test_only_the_nodes_folder_needs_to_be_writable(tmp_path: Path) -> Non
                 child.start()
                 await until(lambda: len(gateway.of("birth")) > 1, seconds=40, describe=f"a second start; {child.tail()}")
                 assert len({birth["boot"] for birth in gateway.of("birth")}) == 1
-                assert child.stop() == 0
+                assert child.stop() == 0, child.tail(12)
                 assert "Traceback" not in child.tail(10_000)
 
 

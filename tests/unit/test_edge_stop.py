@@ -1,0 +1,47 @@
+"""A node that is told to stop while the broker answers: the word must not get lost between the two."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from edge.agent import Agent
+from edge.config import load
+from tests.rig.edge_node import register, write_config
+from tests.rig.servers import Mosquitto
+
+DELAYS = (0.0, 0.0005, 0.001, 0.002, 0.003, 0.005)  # s from the connection to the stop: about when the first alarm's PUBACK comes
+
+
+class Connected(logging.Handler):
+    """Sets ``stop`` so many seconds after the node said that it is connected."""
+
+    def __init__(self, stop: asyncio.Event, delay: float) -> None:
+        super().__init__()
+        self._stop, self._delay = stop, delay
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "connected to" in record.getMessage():
+            asyncio.get_running_loop().call_later(self._delay, self._stop.set)
+
+
+async def test_a_stop_in_the_middle_of_a_publish_is_heeded(tmp_path: Path) -> None:
+    register()
+    log = logging.getLogger("muki.edge.publisher")
+    level = log.level
+    log.setLevel(logging.INFO)
+    try:
+        with Mosquitto(tmp_path / "broker") as broker:
+            for number in range(30):
+                stop = asyncio.Event()
+                log.addHandler(handler := Connected(stop, DELAYS[number % len(DELAYS)]))
+                try:
+                    async with asyncio.timeout(30):
+                        await Agent(load(write_config(tmp_path / f"node-{number}", broker.port))).run(stop)
+                except TimeoutError:
+                    pytest.fail(f"stop {number} was never heeded")
+                finally:
+                    log.removeHandler(handler)
+    finally:
+        log.setLevel(level)
