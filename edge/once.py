@@ -7,11 +7,12 @@ from contextlib import aclosing
 from typing import NamedTuple, cast
 
 from contract.values import GOOD, Quality, Reading, bad
+from edge.bench import subject
 from edge.config import ConfiguredProcessor, ConfiguredSource, NodeConfig
 from edge.errors import EdgeError
 from edge.items import Frame, Item, Waveform
 from edge.trust import within_range
-from edge.worker import explain, subject
+from edge.worker import explain
 
 PATIENCE = 10.0  # s for each source to say everything once
 

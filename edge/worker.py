@@ -1,70 +1,35 @@
-"""One thread for all processors: computing never delays a reading. What waits is bounded, and the newest picture or waveform wins.
+"""One thread for all processors: computing never delays a reading, and a result that tells nothing never wakes the event loop.
 
 A processor that is at one item for a minute is taken for stalled: it is a malfunction, and the others get a thread of their own. If its
 call never ends the watchdog restarts the node, because nothing else can end it.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections import deque
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from itertools import count
 
 from contract.values import Reading, bad
 from edge import clock
+from edge.bench import FIRST_BACKOFF, Bench, subject
 from edge.config import ConfiguredProcessor
-from edge.health import ModuleStatus, module_point
-from edge.items import Frame, Item, Waveform
-from edge.processing import Processor, Remembering
+from edge.health import ModuleStatus
+from edge.items import Item
+from edge.processing import Remembering
 from edge.progress import Mark
 
 log = logging.getLogger("muki.edge.worker")
 
-DEPTH_READINGS = 100  # that may wait for one processor, by point
-DEPTH_WAVEFORMS = 4  # a few, so that a processor that averages blocks rarely sees a gap
-DEPTH_FRAMES = 1
-FIRST_BACKOFF = 0.5  # s between attempts to start a processor
-LONGEST_BACKOFF = 30.0
+LONGEST_BACKOFF = 30.0  # s between attempts to start a processor
 STALLED = 60.0  # s at one item, or at its start: the slowest model on the slowest board needs a tenth of it
-CALL_LIMIT = 300.0  # s after which such a call is taken to hang for ever
 MEMORY_PERIOD = 60.0  # s between two states kept of one processor
-
-
-class _Bench:
-    """One processor, what waits for it, and how it fares."""
-
-    def __init__(self, entry: ConfiguredProcessor, node: str) -> None:
-        self.name = entry.settings.name
-        self.processor = entry.processor
-        self.status = ModuleStatus(module_point(node, "processor", self.name), "processor_fault")
-        self.waiting: deque[Item] = deque()
-        self.started = False
-        self.start_at = 0.0  # steady s
-        self.backoff = FIRST_BACKOFF
-        self.complaint = ""
-        self.remembered_at = -math.inf  # steady s
-        self.stalled = False  # its call has not come back: it is not called again before
-        self.mark = Mark(f"processor {self.name}", CALL_LIMIT)
-
-    def offer(self, item: Item) -> int:
-        """Queues the item; returns how many were shed for it (0 or 1)."""
-        key, depth = subject(item), _depth(item)
-        same = [waiting for waiting in self.waiting if type(waiting) is type(item) and subject(waiting) == key]
-        self.waiting.append(item)
-        if len(same) < depth:
-            return 0
-        for index, waiting in enumerate(self.waiting):
-            if waiting is same[0]:
-                del self.waiting[index]
-                break
-        return 1
-
-
-class _Stalled(Exception):
-    """A processor whose call does not come back."""
+_LOOK = 1.0  # s between two looks for a call that does not come back
+_NOBODY = -1
 
 
 class Worker:
@@ -73,17 +38,20 @@ class Worker:
     def __init__(self, entries: Sequence[ConfiguredProcessor], node: str, *, stalled: float = STALLED) -> None:
         """``stalled``: seconds at one item after which a processor is a malfunction."""
         self._stalled = stalled
-        self._thread = ThreadPoolExecutor(1, "processing")
-        self._benches = [_Bench(entry, node) for entry in entries]
-        self._by_subject: dict[str, list[_Bench]] = {}
+        self._benches = [Bench(entry, node) for entry in entries]
+        self._by_subject: dict[str, list[Bench]] = {}
         for bench in self._benches:
             for wanted in bench.processor.wants():
                 self._by_subject.setdefault(wanted, []).append(bench)
-        self._wake = asyncio.Event()
         self.wanted = frozenset(self._by_subject)
         self.deliver: Callable[[Sequence[Reading]], None] = lambda _: None
         self.shed = 0
         self._states: dict[str, str] = {}
+        self._work = threading.Condition()  # its lock guards the benches and what follows
+        self._on_duty = _NOBODY  # number of the thread that works; one that stalled finds another number when it comes back
+        self._turn = 0  # the bench whose turn it is
+        self._numbers = count()
+        self._failure: asyncio.Future[None] | None = None  # of `deliver`
 
     def restore(self, states: Mapping[str, str]) -> None:
         """What processors knew before the restart, by name; call it before `run`. A state that makes no sense is left, and the log says so."""
@@ -100,9 +68,11 @@ class Worker:
         return states
 
     def offer(self, item: Item) -> None:
-        for bench in self._by_subject.get(subject(item), ()):
-            self.shed += bench.offer(item)
-            self._wake.set()
+        benches = self._by_subject.get(subject(item))
+        if benches:
+            with self._work:
+                self.shed += sum(bench.offer(item) for bench in benches)
+                self._work.notify()
 
     def statuses(self) -> list[ModuleStatus]:
         return [bench.status for bench in self._benches]
@@ -112,114 +82,131 @@ class Worker:
         return [bench.mark for bench in self._benches]
 
     async def run(self) -> None:
+        """Raises what ``deliver`` raises."""
         if not self._benches:
             return
         loop = asyncio.get_running_loop()
+        self._failure = loop.create_future()
+        self._relieve(loop)
         try:
-            while True:
-                self._wake.clear()
-                worked = False
-                for bench in self._benches:  # a turn each, so that a fast camera does not starve a bearing
-                    if bench.stalled:
-                        continue
-                    if not bench.started and loop.time() >= bench.start_at:
-                        await self._start(bench)
-                    if bench.started and bench.waiting and not bench.stalled:
-                        await self._process(bench, bench.waiting.popleft())
-                        worked = True
-                if not worked:
-                    await self._rest(loop.time())
+            while not self._failure.done():
+                await asyncio.wait([self._failure], timeout=min(_LOOK, self._stalled / 4))
+                self._look_for_stalls(loop)
+            self._failure.result()
         finally:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            with self._work:
+                self._on_duty = _NOBODY
+                self._work.notify_all()
 
-    async def _rest(self, now: float) -> None:
-        """Until an item comes, or a processor is due to be started again."""
-        starts = [bench.start_at for bench in self._benches if not bench.started and not bench.stalled]
-        try:
-            async with asyncio.timeout(max(0.0, min(starts) - now) if starts else None):
-                await self._wake.wait()
-            if starts:
-                await asyncio.sleep(0.01)  # items for a processor that does not start must not make the loop spin
-        except TimeoutError:
-            pass
+    # --- on the event loop ---
 
-    async def _call(self, bench: _Bench, function: Callable[[], Any]) -> Any:
-        """What the processor returns or raises. Raises `_Stalled` when that takes too long; its thread is then left to it."""
-        bench.mark.turn()
-        call = asyncio.get_running_loop().run_in_executor(self._thread, function)
-        try:
-            done, _ = await asyncio.wait([call], timeout=self._stalled)
-        except asyncio.CancelledError:
-            call.cancel()
-            raise
-        if done:
-            bench.mark.rest()
-            return call.result()
-        bench.stalled = True
-        call.add_done_callback(partial(self._came_back, bench))
-        self._thread.shutdown(wait=False)
-        self._thread = ThreadPoolExecutor(1, "processing")
-        raise _Stalled(f"its call does not come back since {self._stalled:g} s; the other processors go on")
+    def _relieve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A new thread takes over."""
+        self._on_duty = next(self._numbers)
+        threading.Thread(target=self._serve, args=(self._on_duty, loop), name="processing", daemon=True).start()
 
-    def _came_back(self, bench: _Bench, call: "asyncio.Future[Any]") -> None:
-        """What a stalled call brings is too old to be told."""
-        bench.mark.rest()
-        bench.stalled = False
-        failed = not call.cancelled() and call.exception() is not None
-        log.warning("processor=%s came back from its call%s and goes on", bench.name, ", which failed," if failed else "")
-        self._wake.set()
+    def _look_for_stalls(self, loop: asyncio.AbstractEventLoop) -> None:
+        for bench in self._benches:
+            with self._work:
+                since = bench.mark.since
+                if bench.stalled or since is None or time.monotonic() - since < self._stalled:
+                    continue
+                bench.stalled, bench.well = True, False
+                self._relieve(loop)
+            self._failed(bench, f"Stalled: its call does not come back since {self._stalled:g} s; the other processors go on")
 
-    async def _start(self, bench: _Bench) -> None:
-        try:
-            await self._call(bench, bench.processor.start)
-        except Exception as error:  # whatever a processor raises, the node goes on
-            bench.start_at = asyncio.get_running_loop().time() + bench.backoff
-            bench.backoff = min(2 * bench.backoff, LONGEST_BACKOFF)
-            self._failed(bench, f"does not start: {explain(error)}")
-        else:
-            bench.started = True
-            bench.backoff = FIRST_BACKOFF
+    def _take(self, bench: Bench, readings: Sequence[Reading], state: str | None) -> None:
+        """What a processor made of an item."""
+        if state is not None:
+            self._states[bench.name] = state
+        if bench.complaint:
+            log.info("processor=%s runs again", bench.name)
+            bench.complaint = ""
+        self._hand_on([*bench.status.change(True, clock.now().wall_ns), *readings])
 
-    async def _process(self, bench: _Bench, item: Item) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-            due = isinstance(bench.processor, Remembering) and loop.time() >= bench.remembered_at + MEMORY_PERIOD
-            readings, state = await self._call(bench, partial(_work, bench.processor, item, due))
-            if state is not None:
-                bench.remembered_at = loop.time()
-                self._states[bench.name] = state
-        except Exception as error:  # whatever a processor raises, the node goes on
-            self._failed(bench, explain(error))
-        else:
-            news = bench.status.change(True, clock.now().wall_ns)
-            if bench.complaint:
-                log.info("processor=%s runs again", bench.name)
-                bench.complaint = ""
-            self.deliver([*news, *readings])
-
-    def _failed(self, bench: _Bench, why: str) -> None:
+    def _failed(self, bench: Bench, why: str) -> None:
         if why != bench.complaint:
             log.warning("processor=%s %s", bench.name, why)
             bench.complaint = why
         now = clock.now().wall_ns
         news = bench.status.change(False, now)
         if news:
-            self.deliver([*news, *(Reading(point, now, None, bad("processor_fault")) for point in bench.processor.points())])
+            self._hand_on([*news, *(Reading(point, now, None, bad("processor_fault")) for point in bench.processor.points())])
+
+    def _hand_on(self, readings: Sequence[Reading]) -> None:
+        try:
+            self.deliver(readings)
+        except Exception as error:  # a callback of the loop has no caller: `run` raises it
+            if self._failure is not None and not self._failure.done():
+                self._failure.set_exception(error)
+
+    # --- in the thread ---
+
+    def _serve(self, me: int, loop: asyncio.AbstractEventLoop) -> None:
+        while (job := self._job(me)) is not None:
+            bench, item = job
+            error: BaseException | None = None
+            told: Callable[[], None] | None = None
+            try:
+                if item is None:
+                    bench.processor.start()
+                else:
+                    told = self._process(bench, item)
+            except BaseException as raised:  # whatever a processor raises, the node goes on
+                error = raised
+                told = partial(self._failed, bench, f"{'does not start: ' if item is None else ''}{explain(raised)}")
+            with self._work:
+                bench.mark.rest()
+                if item is None:
+                    _started(bench, error)
+                if error is not None:
+                    bench.well = False
+                if bench.stalled:  # what such a call brings is too old to be told
+                    bench.stalled = False
+                    log.warning("processor=%s came back from its call%s and goes on", bench.name, ", which failed," if error else "")
+                    self._work.notify()
+                    continue
+                if self._on_duty != me:
+                    return
+            if told is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                    loop.call_soon_threadsafe(told)
+
+    def _job(self, me: int) -> tuple[Bench, Item | None] | None:
+        """The next bench with its item, or with None to be started; None when this thread is off duty. A turn each: a camera starves no bearing."""
+        with self._work:
+            while self._on_duty == me:
+                now, soonest = time.monotonic(), math.inf
+                for step in range(len(self._benches)):
+                    index = (self._turn + step) % len(self._benches)
+                    bench = self._benches[index]
+                    if bench.stalled or (bench.started and not bench.waiting):
+                        continue
+                    if bench.started or now >= bench.start_at:
+                        self._turn = index + 1
+                        bench.mark.turn()
+                        return bench, bench.waiting.popleft() if bench.started else None
+                    soonest = min(soonest, bench.start_at)
+                self._work.wait(None if soonest == math.inf else soonest - now)
+        return None
+
+    def _process(self, bench: Bench, item: Item) -> Callable[[], None] | None:
+        """What the loop is to do with the result; None when it tells nothing. The state is taken in one go with the item it follows."""
+        readings, state = bench.processor.process(item), None
+        if isinstance(bench.processor, Remembering) and time.monotonic() >= bench.remembered_at + MEMORY_PERIOD:
+            state, bench.remembered_at = bench.processor.state(), time.monotonic()
+        if bench.well and not readings and state is None:
+            return None
+        bench.well = True
+        return partial(self._take, bench, readings, state)
 
 
-def _work(processor: Processor, item: Item, due: bool) -> tuple[Sequence[Reading], str | None]:
-    """The readings of an item, and where it is ``due`` the state after it: in one go, so that nothing is computed between the two."""
-    readings = processor.process(item)
-    return readings, processor.state() if due and isinstance(processor, Remembering) else None
-
-
-def subject(item: Item) -> str:
-    """What an item is of: its point or its camera."""
-    return item.camera if isinstance(item, Frame) else item.point
-
-
-def _depth(item: Item) -> int:
-    return DEPTH_WAVEFORMS if isinstance(item, Waveform) else DEPTH_FRAMES if isinstance(item, Frame) else DEPTH_READINGS
+def _started(bench: Bench, error: BaseException | None) -> None:
+    if error is None:
+        bench.started, bench.backoff = True, FIRST_BACKOFF
+    else:
+        bench.start_at = time.monotonic() + bench.backoff
+        bench.backoff = min(2 * bench.backoff, LONGEST_BACKOFF)
 
 
 def explain(error: BaseException) -> str:

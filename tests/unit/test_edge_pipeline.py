@@ -17,6 +17,7 @@ from contract.messages import Data, PointDeclaration, decode, encode
 from contract.values import GOOD, Reading, bad, uncertain
 from edge import clock
 from edge.alarms import AlarmRules
+from edge.bench import DEPTH_READINGS, DEPTH_WAVEFORMS
 from edge.config import ConfiguredProcessor, ConfiguredSource
 from edge.disk import Disk
 from edge.errors import Misconfigured, Retry
@@ -30,7 +31,7 @@ from edge.processing import ProcessorContext, ProcessorSettings
 from edge.sources import SourceContext, SourceSettings
 from edge.stored import Stored
 from edge.supervisor import SourceSupervisor, quiet_limit
-from edge.worker import DEPTH_READINGS, DEPTH_WAVEFORMS, Worker
+from edge.worker import Worker
 from tests.rig.standin import until
 
 POINTS = {"a/b": PointDeclaration("1"), "a/c": PointDeclaration("1")}
