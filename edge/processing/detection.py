@@ -41,7 +41,7 @@ class DetectorSettings(ProcessorSettings):
     classes: list[Word] = Field(["person"], min_length=1, max_length=32, description="Classes of the model that are counted")
     threshold: float | None = Field(None, gt=0, lt=1, description="Score from which a box counts; without it, the one of the model's card")
     every: float = Field(0.0, ge=0, le=3600, description="Seconds between pictures that are looked at; 0 takes each")
-    report: float = Field(1.0, ge=0, le=3600, description="Seconds between readings while no count changes; 0 tells of each picture")
+    report: float = Field(5.0, ge=0, le=3600, description="Seconds between readings while no count changes; 0 tells of each picture")
     masks: list[Polygon] = Field([], max_length=32, description="Polygons to ignore: a box whose middle lies in one is dropped")
     zones: dict[Word, Polygon] = Field(
         {}, max_length=16, description="Polygons to count in, by name: the middle of a box's lower edge decides"

@@ -84,7 +84,7 @@ def test_no_picture_and_no_model_are_told_as_bad_quality(image: Any) -> None:
 
 
 def test_every_leaves_pictures_out_and_a_clock_set_back_does_not_silence_it() -> None:
-    made, image = processor(every=1.0), np.zeros((9, 9, 3), np.uint8)
+    made, image = processor(every=1.0, report=1), np.zeros((9, 9, 3), np.uint8)
     looked = [bool(made.process(Frame("belt-cam", round(at * SECOND), image))) for at in (10, 10.2, 10.95, 11.0, 12, 3, 3.5)]
     assert looked == [True, False, True, False, True, True, False]
     assert made.process(Frame("other-cam", 90 * SECOND, image)) == []
@@ -94,7 +94,7 @@ def test_every_leaves_pictures_out_and_a_clock_set_back_does_not_silence_it() ->
 def test_a_report_of_0_tells_of_each_picture() -> None:
     made, image = processor(report=0), np.zeros((9, 9, 3), np.uint8)
     assert all(made.process(Frame("belt-cam", at, image)) for at in (1, 2, 3))
-    made = processor()
+    made = processor(report=1)
     assert [bool(made.process(Frame("belt-cam", round(at * SECOND), image))) for at in (1, 1.2, 1.8, 2)] == [True, False, False, True]
 
 
