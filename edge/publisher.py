@@ -106,24 +106,31 @@ class Publisher:
 
     async def _session(self) -> None:
         """One connection from CONNECT to its loss (raises MqttError) or to cancellation (says goodbye)."""
+        told = _cancellations()  # an earlier session may have left its own
         client = self._client()
         client.pending_calls_threshold = 1000  # several alarm events wait for their PUBACK at once: that is no trouble
         try:
             await client.__aenter__()
             try:
-                await self._serve(client)
+                boot = await self._greet(client)
+                _heed_cancellation(told)
+                await self._serve(client, boot)
             finally:
                 await self._say_goodbye(client)
         finally:
             await _release(client)
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _greet(self, client: aiomqtt.Client) -> str:
+        """Says who is here; returns the boot that it named."""
         await client.subscribe(self._topics["ack"], qos=1)
         boot, birth = self._disk.boot, encode(self._birth())
         await client.publish(self._topics["birth"], deflate(birth) if len(birth) > _COMPRESSED_ABOVE else birth, qos=1, retain=True)
         await self._publish_state(client)
         log.info("node=%s connected to %s:%d", self._node, self._broker.host, self._broker.effective_port)
         self._complaint = ""
+        return boot
+
+    async def _serve(self, client: aiomqtt.Client, boot: str) -> None:
         schedule = self._schedule = Schedule(time.monotonic_ns(), random.random)
         try:
             async with asyncio.TaskGroup() as group:
@@ -141,7 +148,7 @@ class Publisher:
         looked = time.monotonic()
         clock = synchronisation().synchronised
         while True:
-            _heed_cancellation()
+            _heed_cancellation(0)
             self.mark.turn()
             if self._disk.boot != boot:  # birth and will name another
                 raise Retry("the outbox is open now: a new session says so")
@@ -244,14 +251,19 @@ def _password(path: Path | None) -> str | None:
         raise Retry(f"password_file {path}: {error}") from None
 
 
-def _heed_cancellation() -> None:
-    """For a task of one session. Raises CancelledError where it was told to end and the word got lost.
+def _cancellations() -> int:
+    """How often the task at hand has been told to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _heed_cancellation(told: int) -> None:
+    """Raises CancelledError where the task was told to end since there were ``told`` `_cancellations`, and the word got lost.
 
     Before Python 3.12 `asyncio.wait_for`, in which aiomqtt waits for the broker's answer, swallows a cancellation that comes together with
     the answer (python/cpython#86296).
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if _cancellations() > told:
         raise asyncio.CancelledError
 
 

@@ -124,7 +124,7 @@ def small_model(folder: Path, *, weight: float, labels: list[str], size: int = 8
 
 def test_an_output_that_is_not_finite_is_bad_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     small_model(tmp_path, weight=0.9, labels=["o", "x", "y", "w", "h", "person"])
-    made = processor(tmp_path, model="small.onnx", threshold=0.5)
+    made = processor(tmp_path, model="small.onnx", threshold=0.5, report=1)
     light, black = np.full((9, 9, 3), 128, np.uint8), np.zeros((9, 9, 3), np.uint8)
     assert {str(reading.quality) for reading in made.process(Frame("belt-cam", 0, light))} == {"good"}
     for at in (1, 2, 3):
