@@ -10,7 +10,6 @@ from contract.frames import to_ms
 from contract.messages import Birth, Standing
 from edge import clock
 from edge.alarm_panel import AlarmPanel
-from edge.alarms import AlarmRules, released, removed
 from edge.calibrations import CalibrationFile, due
 from edge.config import NodeConfig
 from edge.counting import SourceCounters
@@ -29,6 +28,7 @@ from edge.supervisor import SourceSupervisor
 from edge.trust import Trust
 from edge.watchdog import Watchdog
 from edge.worker import Worker
+from rules.engine import AlarmRules, released, removed
 
 log = logging.getLogger("muki.edge.agent")
 

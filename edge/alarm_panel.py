@@ -6,12 +6,12 @@ from typing import Any
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Transition
 from contract.values import Reading
-from edge.alarms import StandingAlarm
 from edge.health import ModuleStatus
 from edge.output_driver import OutputDriver
 from edge.outputs import ConfiguredOutput
 from edge.outputs.silence import Press, SilenceSettings, held
 from edge.silence_button import PinButton
+from rules.engine import StandingAlarm
 
 log = logging.getLogger("muki.edge.panel")
 

@@ -15,13 +15,13 @@ from typing import NoReturn
 import click
 
 from contract.documents import DocumentError
-from edge.alarm_words import describe
 from edge.config import NodeConfig, load
 from edge.errors import EdgeError
 from edge.once import read_once, table
 from edge.output_trial import trials
 from edge.outputs import ConfiguredOutput
 from edge.scan.command import scan
+from rules.words import describe
 
 log = logging.getLogger("muki.edge")
 

@@ -5,22 +5,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from rules.moment import SECOND, Instant
+
+__all__ = ["MS", "SECOND", "Instant", "Synchronisation", "now", "synchronisation", "whole_ms"]
+
 MS = 1_000_000  # ns
-SECOND = 1_000_000_000  # ns
 
 _TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 _STA_UNSYNC = 0x0040  # <sys/timex.h>
 _STA_NANO = 0x2000
 _TIME_ERROR = 5
-
-
-class Instant(NamedTuple):
-    """One moment on both clocks. A Pi without a battery clock steps its wall clock by years when it finds a time server: delays and
-    silence are measured on ``steady_ns``, which never steps; ``wall_ns`` (Unix, UTC, whole milliseconds) only stamps.
-    """
-
-    wall_ns: int
-    steady_ns: int
 
 
 def now() -> Instant:

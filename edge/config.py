@@ -13,8 +13,6 @@ from contract.alarms import AlarmDefinition
 from contract.documents import Document, DocumentError, Location
 from contract.messages import PointDeclaration
 from contract.values import check_point
-from edge.alarm_problems import alarm_problems
-from edge.alarm_settings import AlarmSettings
 from edge.counting import counter_points
 from edge.disk_alarms import NAMES as DISK_ALARMS
 from edge.disk_alarms import disk_alarms, disk_points
@@ -29,6 +27,8 @@ from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
 from edge.trust_problems import declared_problems, trust_problems
 from edge.trust_settings import TrustSettings, resolve
+from rules.problems import alarm_problems
+from rules.settings import AlarmSettings
 
 
 class ConfiguredSource(NamedTuple):

@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.alarms import StandingAlarm
 from edge.outbox_file import reading_only
+from rules.engine import StandingAlarm
 
 MEMORY = "memory/"  # begins the keys of meta that hold what a processor knows
 SUPPRESSED = "suppressed/"  # begins the keys of meta that name an alarm suppressed by design

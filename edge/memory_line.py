@@ -16,8 +16,8 @@ from contract.alarms import AlarmEvent, Transition
 from contract.frames import event_to_wire
 from contract.messages import ReadingFrame
 from edge.clock import MS, now
-from edge.identifiers import ulid
 from edge.stored import ALARM, DATA, Stored
+from rules.identifiers import ulid
 
 DATA_WAITING = 200  # messages with readings: what the publisher has in flight at most
 ALARMS_WAITING = 10_000  # some 5 MB

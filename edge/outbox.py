@@ -23,13 +23,13 @@ from contract.frames import event_to_wire
 from contract.messages import ReadingFrame
 from edge.clock import MS, now
 from edge.errors import Fatal, Misconfigured, Retry
-from edge.identifiers import ulid
 from edge.known import MEMORY, SUPPRESSED, Known, known_in
 from edge.outbox_file import Commit, connected, explained, free_bytes, locked
 from edge.salvage import move_aside, readable_rows
 from edge.sequences import Acknowledged
 from edge.stored import ALARM, DATA, Level, Stored
 from edge.thinning import EMPTY, thinned_payload
+from rules.identifiers import ulid
 
 ROW_BYTES = 64  # what SQLite keeps around a payload, roughly
 LEAST = 1 << 20  # bytes of history that a node keeps on a disk that has less than min_free

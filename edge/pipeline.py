@@ -13,7 +13,6 @@ from contract.messages import PointDeclaration
 from contract.values import GOOD, Level, Quality, Reading, bad, uncertain, worst
 from edge import clock
 from edge.alarm_panel import AlarmPanel
-from edge.alarms import AlarmRules
 from edge.disk import Disk
 from edge.health import ModuleStatus
 from edge.items import Item
@@ -22,6 +21,7 @@ from edge.progress import Mark
 from edge.stored import DATA, Stored
 from edge.trust import Trust, within_range
 from edge.worker import Worker
+from rules.engine import AlarmRules
 
 log = logging.getLogger("muki.edge.pipeline")
 

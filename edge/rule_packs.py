@@ -15,7 +15,7 @@ from contract.alarms import ConditionKind, Priority
 from contract.documents import Document, DocumentError, Location
 from contract.messages import PointDeclaration
 from contract.units import check_unit
-from edge.alarm_settings import AlarmSettings, Number, RuleSettings, Seconds, Text
+from rules.settings import AlarmSettings, Number, RuleSettings, Seconds, Text
 
 _FOLDER = files(__package__).joinpath("packs")
 _REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]{0,31})@([1-9][0-9]{0,3})")

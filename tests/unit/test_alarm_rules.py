@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Suppression, Transition
 from contract.values import GOOD, Quality, Reading, bad, uncertain
-from edge.alarm_conditions import RateOfChange
-from edge.alarms import AlarmRule, AlarmRules, StandingAlarm, released
 from edge.clock import MS, SECOND, Instant
-from edge.expressions import Expression
+from rules.conditions import RateOfChange
+from rules.engine import AlarmRule, AlarmRules, StandingAlarm, released
+from rules.expressions import Expression
 
 WALL = 1_764_000_000_000 * MS
 PRESSURE, RUNNING, FLOW = "pump-1/pressure", "pump-1/running", "pump-1/flow"

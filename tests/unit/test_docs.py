@@ -22,7 +22,6 @@ import gateway.store
 import muki
 from contract.alarms import ConditionKind, Priority, SignalClass
 from contract.documents import Document
-from edge.alarm_settings import AlarmSettings
 from edge.config import load
 from edge.counting import KINDS, RATE
 from edge.disk_alarms import disk_points
@@ -39,6 +38,7 @@ from gateway.live import Kind
 from gateway.metrics import Metrics
 from gateway.opening import check
 from gateway.store.opening import store_class
+from rules.settings import AlarmSettings
 from tests.rig.webapp import WebSite
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Transition
 from contract.values import GOOD, Quality, Reading, bad, uncertain
-from edge.alarms import AlarmRule, AlarmRules, StandingAlarm, removed
 from edge.clock import MS, SECOND, Instant
-from edge.identifiers import ALPHABET, LENGTH, ulid
+from rules.engine import AlarmRule, AlarmRules, StandingAlarm, removed
+from rules.identifiers import ALPHABET, LENGTH, ulid
 
 WALL = 1_764_000_000_000 * MS
 POINT = "pump-1/temperature"

@@ -9,11 +9,11 @@ import pytest
 from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.values import GOOD, Reading, bad
 from edge import clock
-from edge.alarms import AlarmRules
 from edge.clock import SECOND
 from edge.health import Counters, Health
 from edge.host import Host, HostState
 from edge.host_alarms import host_alarms
+from rules.engine import AlarmRules
 
 EMPTY = HostState(None, None, None, None, None, None, None, None, None)
 

@@ -16,7 +16,6 @@ from contract.frames import frames_of, readings_of
 from contract.messages import Data, PointDeclaration, decode, encode
 from contract.values import GOOD, Reading, bad, uncertain
 from edge import clock
-from edge.alarms import AlarmRules
 from edge.bench import DEPTH_READINGS, DEPTH_WAVEFORMS
 from edge.config import ConfiguredProcessor, ConfiguredSource
 from edge.disk import Disk
@@ -32,6 +31,7 @@ from edge.sources import SourceContext, SourceSettings
 from edge.stored import Stored
 from edge.supervisor import SourceSupervisor, quiet_limit
 from edge.worker import Worker
+from rules.engine import AlarmRules
 from tests.rig.standin import until
 
 POINTS = {"a/b": PointDeclaration("1"), "a/c": PointDeclaration("1")}

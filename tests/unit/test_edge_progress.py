@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from contract.alarms import AlarmEvent, Transition
 from contract.messages import Birth, PointDeclaration
 from contract.values import Reading, bad
-from edge.alarms import AlarmRules
 from edge.config import ConfiguredProcessor, ConfiguredSource
 from edge.disk import CALL_LIMIT, Disk
 from edge.errors import Misconfigured, Retry
@@ -34,6 +33,7 @@ from edge.stored import Level
 from edge.supervisor import LETTING_GO, SourceSupervisor
 from edge.watchdog import Watchdog
 from edge.worker import Worker
+from rules.engine import AlarmRules
 from tests.rig.edge_node import write_config
 from tests.rig.processes import Child, free_port
 from tests.rig.standin import until

@@ -18,7 +18,6 @@ from contract.frames import readings_of
 from contract.messages import Data, PointDeclaration, decode
 from contract.values import GOOD, Quality, Reading, bad, uncertain
 from edge import clock
-from edge.alarms import AlarmRules
 from edge.calibrations import FILE, Calibration, CalibrationFile, due, record
 from edge.cli import main
 from edge.clock import SECOND, Instant
@@ -32,6 +31,7 @@ from edge.stored import Stored
 from edge.trust import Due, Trust
 from edge.trust_settings import TrustSettings, resolve
 from edge.worker import Worker
+from rules.engine import AlarmRules
 from tests.rig.standin import until
 
 T0 = 1_764_000_000 * SECOND  # 2025-11-24T16:00Z

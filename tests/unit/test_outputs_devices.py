@@ -15,7 +15,6 @@ import pytest
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Transition
 from contract.values import Reading
 from edge.alarm_panel import AlarmPanel
-from edge.alarms import StandingAlarm
 from edge.errors import Misconfigured, Retry
 from edge.output_driver import OutputDriver
 from edge.output_trial import trials
@@ -24,6 +23,7 @@ from edge.outputs.gpio import GpioOutput, GpioSettings
 from edge.outputs.modbus_coil import ModbusCoil, ModbusCoilSettings
 from edge.outputs.serial_beacon import SerialBeacon, SerialBeaconSettings
 from edge.outputs.silence import SilenceSettings
+from rules.engine import StandingAlarm
 from simulators.field.modbus_pdu import Bank, FaultKind, Unit
 from simulators.field.modbus_slave import RtuBus, TcpSlave
 from tests.rig.processes import free_port

@@ -14,7 +14,7 @@ import pytest
 import muki
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("contract", "deploy", "edge", "gateway", "models", "simulators")
+PACKAGES = ("contract", "deploy", "edge", "gateway", "models", "rules", "simulators")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

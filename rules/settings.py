@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass, Suppression
-from edge.alarm_expression import MAX_AGE
+from rules.inputs import MAX_AGE
 
 
 class _Strict(BaseModel):

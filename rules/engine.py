@@ -18,10 +18,10 @@ import msgspec
 
 from contract.alarms import AlarmDefinition, AlarmEvent, ConditionKind, Transition
 from contract.values import GOOD, Level, Quality, Reading, bad, uncertain
-from edge.alarm_conditions import RateOfChange, Suppressor, usable
-from edge.alarm_expression import ExpressionInputs
-from edge.clock import SECOND, Instant
-from edge.identifiers import ulid
+from rules.conditions import RateOfChange, Suppressor, usable
+from rules.identifiers import ulid
+from rules.inputs import ExpressionInputs
+from rules.moment import SECOND, Instant
 
 _HIGH = frozenset({ConditionKind.ABOVE, ConditionKind.RATE, ConditionKind.EXPRESSION})  # they hold above their limit
 

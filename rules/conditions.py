@@ -5,7 +5,7 @@ from collections import deque
 
 from contract.alarms import ConditionKind, Suppression
 from contract.values import Level, Reading
-from edge.clock import SECOND, Instant
+from rules.moment import SECOND, Instant
 
 _GRAIN = 64  # a window is remembered in this many steps, however fast the point is: bounded memory
 _OLDEST = 3  # windows: a comparison with something older says nothing of this one

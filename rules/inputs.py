@@ -2,9 +2,9 @@
 
 from contract.alarms import Condition
 from contract.values import GOOD, Quality, Reading, worst
-from edge.alarm_conditions import usable
-from edge.clock import SECOND, Instant
-from edge.expressions import Expression
+from rules.conditions import usable
+from rules.expressions import Expression
+from rules.moment import SECOND, Instant
 
 MAX_AGE = 60.0  # s, where the condition says nothing
 

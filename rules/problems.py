@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from contract.alarms import ConditionKind
 from contract.messages import PointDeclaration
-from edge.alarm_settings import AlarmSettings, ConditionSettings
-from edge.expressions import Expression
+from rules.expressions import Expression
+from rules.settings import AlarmSettings, ConditionSettings
 
 Problem = tuple[tuple[str, ...], str]
 _ON_VALUE = frozenset({ConditionKind.ABOVE, ConditionKind.BELOW})
