@@ -26,7 +26,9 @@ from gateway.opening import open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
-from gateway.store import StoreFrame, TimeSeriesStore
+from gateway.site_rules import SiteRules
+from gateway.store import Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from rules.moment import Instant
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,12 @@ class Gateway:
             store_up=lambda up: self._malfunction(GATEWAY_NODE, STORE_DOWN, active=not up),
             waiting_values=waiting_values,
         )
+        self.rules = SiteRules(
+            config.rules,
+            late_after=config.late_after,
+            told=self._rule_told,
+            malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+        )
         self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects)
         self.ingest = Ingest(
             config.site,
@@ -83,6 +91,7 @@ class Gateway:
             batcher=self.batcher,
             annunciator=annunciator,
             rejects=self.rejects,
+            rules=self.rules,
             bus=bus,
             metrics=metrics,
             silence_after=config.silence_after,
@@ -93,10 +102,10 @@ class Gateway:
 
     async def __aenter__(self) -> "Gateway":
         annunciator = self.services.annunciator
-        for view in await asyncio.to_thread(annunciator.load):
-            if view.now.active:
-                self._active.add((view.node, view.definition.id))
-        annunciator.declared(GATEWAY_NODE, OF_THE_GATEWAY, None, now_ns=time.time_ns())
+        views = await asyncio.to_thread(annunciator.load)
+        self._active = {(view.node, view.definition.id) for view in views if view.now.active}
+        annunciator.declared(GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions], None, now_ns=time.time_ns())
+        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now())
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
         self.services.nodes.resume(time.time_ns())
         rooms = {
@@ -142,9 +151,23 @@ class Gateway:
         if self.session.up:  # while it is not, everything is published again when it is
             self.session.publish(topic, payload, retain=True)
 
+    def _newest_for_rules(self) -> dict[Series, Sample]:
+        """Blocks. A store that does not answer now is no reason to start later: the next readings tell."""
+        series = self.rules.series()
+        try:
+            return self.services.store.latest(series) if series else {}
+        except StoreUnavailable as error:
+            log.warning("rules begin without the newest values: %s", error)
+            return {}
+
+    def _rule_told(self, what: AlarmEvent) -> None:
+        log.info("rule=%s %s value=%s quality=%s", what.definition, what.transition, what.value, what.quality)
+        self.services.annunciator.happened(what, received_ns=time.time_ns(), late=False, entry=None)
+
     def _connected(self, up: bool) -> None:
         self.services.metrics.broker_connected.set(up)
         if up:
+            self.rules.listen_again(_now())
             self.services.nodes.resume(time.time_ns())
             self.services.annunciator.republish()
             self._malfunction(GATEWAY_NODE, BROKER_LOST, active=False)
@@ -211,6 +234,11 @@ class Gateway:
         nodes = self.services.nodes
         for change in nodes.look(now_ns):
             self._tell(change)
+        told = {name: nodes.view(name, now_ns) for name in self.rules.links}
+        links = {
+            name: view.status is Status.ONLINE for name, view in told.items() if view is not None and view.status is not Status.UNKNOWN
+        }
+        self.rules.tick(links, _now())
         for name in self.ingest.retired:
             self._malfunction(name, self._silence, active=False)
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
@@ -226,3 +254,7 @@ class Gateway:
             self.services.annunciator.declared(view.node, [self._silence], None, now_ns=time.time_ns())
         self._malfunction(view.node, self._silence, active=gone)
         self.ingest.touched.add(view.node)
+
+
+def _now() -> Instant:
+    return Instant(time.time_ns(), time.monotonic_ns())

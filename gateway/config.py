@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
+from gateway.site_rules import rule_problems
+from rules.settings import AlarmSettings
 
 
 def _identifier(text: str) -> str:
@@ -96,6 +98,7 @@ class GatewayConfig(_Strict):
     commit_every: Seconds = 0.25  # the oldest value waits at most this long before it is committed
     silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
+    rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
 
     @property
     def database_url(self) -> str:
@@ -112,7 +115,8 @@ def read(document: Document) -> GatewayConfig:
     config = document.check(GatewayConfig)
     folder = document.path.resolve().parent
     update = {name: folder / file for name in ("password_file", "tls_ca") if (file := getattr(config.broker, name)) is not None}
-    missing = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
-    if missing:
-        raise DocumentError(missing)
+    problems = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
+    problems += [document.problem(("rules", *key), text) for key, text in rule_problems(config.rules)]
+    if problems:
+        raise DocumentError(problems)
     return config.model_copy(update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir})

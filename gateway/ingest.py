@@ -1,6 +1,7 @@
 """Ingest: each message from the broker is decoded, judged and handed on: readings to the batcher, alarms and births to the annunciator."""
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,9 @@ from gateway.nodes import Nodes
 from gateway.numbering import numbered
 from gateway.rejects import Refused, Rejects
 from gateway.session import Incoming
+from gateway.site_rules import SiteRules
 from gateway.store import StoreFrame
+from rules.moment import Instant
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Ingest:
         batcher: Batcher,
         annunciator: Annunciator,
         rejects: Rejects,
+        rules: SiteRules,
         bus: LiveBus,
         metrics: Metrics,
         silence_after: float,
@@ -62,6 +66,7 @@ class Ingest:
         self._batcher = batcher
         self._annunciator = annunciator
         self._rejects = rejects
+        self._rules = rules
         self._bus = bus
         self._metrics = metrics
         self._late_after = late_after
@@ -144,6 +149,7 @@ class Ingest:
             return
         self._metrics.undeclared.inc(admitted.undeclared)
         self._refuse_parts(Origin(topic, incoming, message.boot, message.seq), admitted.refusals)
+        self._rules.take(node, admitted.frames, Instant(now_ns, time.monotonic_ns()))
         self._show(node, admitted.frames)
 
     def _alarm(self, topic: Topic, incoming: Incoming, message: Alarm) -> None:
@@ -188,6 +194,7 @@ class Ingest:
         """The gateway's own clock was set: what was measured against it before says nothing now."""
         self._skews.clear()
         self._newest.clear()
+        self._rules.clock_stepped()
 
     def _cleared(self, topic: Topic) -> None:
         """Somebody removed a retained message: a node whose birth is removed is retired."""

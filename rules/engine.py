@@ -108,6 +108,10 @@ class AlarmRule:
         self._told = now.steady_ns
         return self._event(Transition.UNSUPPRESS, now.wall_ns, now)
 
+    def listen_again(self, now: Instant) -> None:
+        """Nobody could be heard until now: silence is counted from here."""
+        self._told = now.steady_ns
+
     def _holds(self, reading: Reading, now: Instant) -> bool | None:
         """Whether the condition holds, given the state it is in (deadband); None where the reading does not tell."""
         kind, limit = self.definition.condition.kind, self.definition.condition.limit
@@ -219,6 +223,10 @@ class AlarmRules:
 
     def tick(self, now: Instant) -> list[AlarmEvent]:
         return [event for line in self._lines for event in self._ticked(line, now)]
+
+    def listen_again(self, now: Instant) -> None:
+        for rule in self.rules:
+            rule.listen_again(now)
 
     def standing(self) -> list[StandingAlarm]:
         return [rule.standing for rule in self.rules if rule.standing is not None]
