@@ -13,6 +13,7 @@ from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.topics import node_topic
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
+from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import WAITING_VALUES, Batcher
 from gateway.config import GatewayConfig
 from gateway.database import open_database
@@ -21,7 +22,7 @@ from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
-from gateway.nodes import Change, Nodes, Status
+from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.opening import open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
@@ -51,6 +52,7 @@ class Gateway:
             engine = open_database(config.database_url)
         metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
         nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
+        self.approvals = Approvals(engine, required=config.approve_nodes)
         self._silence = silence(config.silence_after)
         self._deaf_since: float | None = time.monotonic()
         self.session = Session(config.broker, config.site, handle=self._handle, connected=self._connected)
@@ -83,7 +85,7 @@ class Gateway:
             told=self._rule_told,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
-        self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects)
+        self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -92,6 +94,7 @@ class Gateway:
             annunciator=annunciator,
             rejects=self.rejects,
             rules=self.rules,
+            approvals=self.approvals,
             bus=bus,
             metrics=metrics,
             silence_after=config.silence_after,
@@ -220,6 +223,8 @@ class Gateway:
                 saved = time.monotonic()
             try:
                 await asyncio.to_thread(self._save, names, retired)
+                for name in await asyncio.to_thread(self.approvals.reload):
+                    self.ingest.approved(name, now_ns=time.time_ns())
             except SQLAlchemyError as error:
                 log.warning("the registry of nodes cannot be saved now: %s", error)
                 self.ingest.touched |= names
@@ -234,6 +239,8 @@ class Gateway:
         nodes = self.services.nodes
         for change in nodes.look(now_ns):
             self._tell(change)
+        if self.approvals.required:
+            self._ask_for_approval(nodes.views(now_ns))
         told = {name: nodes.view(name, now_ns) for name in self.rules.links}
         links = {
             name: view.status is Status.ONLINE for name, view in told.items() if view is not None and view.status is not Status.UNKNOWN
@@ -244,9 +251,16 @@ class Gateway:
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
         self.services.metrics.nodes_online.set(sum(view.status is Status.ONLINE for view in nodes.views(now_ns)))
 
+    def _ask_for_approval(self, views: Sequence[NodeView]) -> None:
+        for view in views:
+            unknown = not self.approvals.approved(view.node)
+            if unknown and self.services.nodes.birth(view.node) is None:
+                self.services.annunciator.declared(view.node, [self._silence, UNAPPROVED], None, now_ns=time.time_ns())
+            self._malfunction(view.node, UNAPPROVED, active=unknown)
+
     def _tell(self, change: Change) -> None:
         view = change.view
-        self.services.bus.publish(LiveEvent("node", view.to_json()))
+        self.services.bus.publish(LiveEvent("node", {**view.to_json(), "approved": self.approvals.approved(view.node)}))
         if view.status is Status.UNKNOWN:
             return
         gone = view.status in {Status.OFFLINE, Status.SILENT}

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -62,6 +64,60 @@ def run(config: Path, verbose: bool) -> None:
         if others is None and cannot is not None:
             raise click.ClickException(str(cannot.exceptions[0])) from None
         raise
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a person can mend ends the command with a line that says how."""
+    from gateway.opening import CannotStart
+
+    try:
+        yield
+    except DocumentError as error:
+        raise WrongConfiguration(str(error)) from None
+    except (CannotStart, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def nodes(config: Path) -> None:
+    """Every node that the gateway of CONFIG ever heard: when last, its points and software, and who approved it."""
+    from gateway.site_commands import show_nodes
+
+    with _explained():
+        show_nodes(config)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("node")
+@click.option("--who", default="", help="Your name: it stays beside the approval.")
+@click.option("--note", default="", help="For example where the node hangs.")
+@click.option("--withdraw", is_flag=True, help="Take the approval back: what the node sends waits on it again.")
+def approve(config: Path, node: str, who: str, note: str, withdraw: bool) -> None:
+    """Let NODE in, where the site approves nodes (`approve_nodes`). A running gateway follows within seconds."""
+    from gateway.site_commands import approve as let_in
+
+    with _explained():
+        let_in(config, node, who=who, note=note, withdraw=withdraw)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--node", default=None, help="Only this node.")
+@click.option("--all", "every", is_flag=True, help="Also the boots of which nothing is missing.")
+def ledger(config: Path, node: str | None, every: bool) -> None:
+    """What each node numbered and what the gateway of CONFIG has committed of it; exit status 1 where something is missing.
+
+    A gap may still close: a node sends again what was not acknowledged.
+    """
+    from gateway.site_commands import show_ledger
+
+    with _explained():
+        complete = show_ledger(config, node=node, every=every)
+    if not complete:
+        raise SystemExit(1)
 
 
 @main.command()

@@ -98,6 +98,7 @@ class GatewayConfig(_Strict):
     commit_every: Seconds = 0.25  # the oldest value waits at most this long before it is committed
     silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
+    approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
 
     @property

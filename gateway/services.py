@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.ledger import Ledger
 from gateway.live import LiveBus
@@ -37,3 +38,4 @@ class Services:
     metrics: Metrics
     annunciator: "Annunciator"
     rejects: "Rejects"
+    approvals: Approvals

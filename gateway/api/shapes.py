@@ -160,10 +160,11 @@ class NodeShape(BaseModel):
     points: int
     clock_synchronised: bool | None
     skew_ms: float | None
+    approved: bool
 
 
 class LedgerShape(BaseModel):
-    """How many messages of one boot are committed: ``committed + missing == last``."""
+    """How many messages of one boot are committed: ``committed + missing == last``; ``gaps`` are the first hundred, both ends inside."""
 
     node: str
     boot: str
@@ -171,6 +172,7 @@ class LedgerShape(BaseModel):
     committed: int
     last: int
     missing: int
+    gaps: list[tuple[int, int]]
 
 
 class ReadyShape(BaseModel):

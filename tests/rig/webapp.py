@@ -16,6 +16,7 @@ from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
 from gateway.api.app import create_app
 from gateway.api.stream import end_streams
+from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.database import open_database
 from gateway.ledger import Entry, Ledger
@@ -78,7 +79,19 @@ class WebSite:
             unjournalable=_nothing,
         )
         rejects = Rejects(engine, ledger, metrics, site=config.site, publish=_nothing, acknowledge=_nothing)
-        self.services = Services(config, engine, self.store, ledger, self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects)
+        self.services = Services(
+            config,
+            engine,
+            self.store,
+            ledger,
+            self.journal,
+            self.nodes,
+            self.bus,
+            metrics,
+            self.annunciator,
+            rejects,
+            Approvals(engine, required=False),
+        )
         self.app = create_app(self.services)
         self._events = 0
 
