@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.topics import node_topic
+from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
 from gateway.approvals import UNAPPROVED, Approvals
@@ -52,6 +53,7 @@ class Gateway:
             engine = open_database(config.database_url)
         metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
         nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
+        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit)
         self.approvals = Approvals(engine, required=config.approve_nodes)
         self._silence = silence(config.silence_after)
         self._deaf_since: float | None = time.monotonic()
@@ -85,7 +87,8 @@ class Gateway:
             told=self._rule_told,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
-        self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals)
+        parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
+        self.services = Services(config, engine, store, ledger, *parts)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -117,6 +120,7 @@ class Gateway:
             "annunciator": annunciator.run(),
             "rejects": self.rejects.run(),
             "liveness": self._watch(),
+            "figures": self.aggregation.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self

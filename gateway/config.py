@@ -11,8 +11,10 @@ from sqlalchemy.exc import ArgumentError
 
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
+from gateway.aggregates import Aggregate, aggregate_problems
 from gateway.site_rules import rule_problems
 from rules.settings import AlarmSettings
+from rules.shifts import TimeOfDay
 
 
 def _identifier(text: str) -> str:
@@ -100,6 +102,8 @@ class GatewayConfig(_Strict):
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
+    shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins
+    aggregates: list[Aggregate] = []  # figures of a shift, a day or an hour
 
     @property
     def database_url(self) -> str:
@@ -118,6 +122,7 @@ def read(document: Document) -> GatewayConfig:
     update = {name: folder / file for name in ("password_file", "tls_ca") if (file := getattr(config.broker, name)) is not None}
     problems = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
     problems += [document.problem(("rules", *key), text) for key, text in rule_problems(config.rules)]
+    problems += [document.problem(("aggregates", *key), text) for key, text in aggregate_problems(config.aggregates)]
     if problems:
         raise DocumentError(problems)
     return config.model_copy(update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir})

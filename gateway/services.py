@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from gateway.aggregation import Aggregation
 from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.ledger import Ledger
@@ -39,3 +40,4 @@ class Services:
     annunciator: "Annunciator"
     rejects: "Rejects"
     approvals: Approvals
+    aggregation: Aggregation

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from contract.topics import GATEWAY
 from contract.values import IDENTIFIER, Level, Quality, check_point
 from gateway.store import StoreFrame, StoreRefused
 
@@ -55,7 +56,7 @@ class Checker:
 
     def _check(self, frame: StoreFrame) -> StoreFrame:
         if frame.node not in self._nodes:
-            if not IDENTIFIER.fullmatch(frame.node):
+            if not IDENTIFIER.fullmatch(frame.node) and frame.node != GATEWAY:  # the gateway keeps figures of its own
                 raise ValueError(f"node {frame.node!r}: write 1 to 32 of a-z, 0-9 and '-'")
             self._nodes = _remember(self._nodes, [frame.node])
         if not 0 <= frame.time_ns <= MAX_TIME_NS:

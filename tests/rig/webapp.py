@@ -12,6 +12,7 @@ from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKin
 from contract.frames import to_ms
 from contract.messages import Birth, NodeState, PointDeclaration
 from contract.values import GOOD, Quality
+from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
 from gateway.api.app import create_app
@@ -79,19 +80,10 @@ class WebSite:
             unjournalable=_nothing,
         )
         rejects = Rejects(engine, ledger, metrics, site=config.site, publish=_nothing, acknowledge=_nothing)
-        self.services = Services(
-            config,
-            engine,
-            self.store,
-            ledger,
-            self.journal,
-            self.nodes,
-            self.bus,
-            metrics,
-            self.annunciator,
-            rejects,
-            Approvals(engine, required=False),
-        )
+        approvals = Approvals(engine, required=config.approve_nodes)
+        aggregation = Aggregation(config.aggregates, self.store, periods(config.shifts, config.time_zone), self.nodes.unit)
+        parts = (self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects, approvals, aggregation)
+        self.services = Services(config, engine, self.store, ledger, *parts)
         self.app = create_app(self.services)
         self._events = 0
 
