@@ -11,6 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.topics import node_topic
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
 from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
@@ -88,7 +91,8 @@ class Gateway:
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
         parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
-        self.services = Services(config, engine, store, ledger, *parts)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
+        self.services = Services(config, engine, store, ledger, *parts, *people)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,

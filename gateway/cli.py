@@ -103,6 +103,100 @@ def approve(config: Path, node: str, who: str, note: str, withdraw: bool) -> Non
         let_in(config, node, who=who, note=note, withdraw=withdraw)
 
 
+ROLES = click.Choice(["viewer", "operator", "engineer", "administrator"])
+
+
+def _new_password() -> str:
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+@main.group()
+def user() -> None:
+    """The people who may log in: add, change, list."""
+
+
+@user.command("add")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default="operator", show_default=True)
+@click.option(
+    "--password-file", type=click.Path(path_type=Path), default=None, help="Its first line; without it the password is asked for."
+)
+def add_user(config: Path, name: str, role: str, password_file: Path | None) -> None:
+    """Let NAME log in."""
+    from gateway.people_commands import add
+
+    try:
+        password = password_file.read_text("utf-8").split("\n", 1)[0].strip() if password_file is not None else _new_password()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"--password-file {password_file}: {error}") from None
+    with _explained():
+        add(config, name, role, password)
+
+
+@user.command("change")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default=None)
+@click.option("--password", is_flag=True, help="Ask for a new password.")
+@click.option("--enable/--disable", "active", default=None, help="Whether NAME may log in.")
+def change_user(config: Path, name: str, role: str | None, password: bool, active: bool | None) -> None:
+    """Change the role or the password of NAME, or whether they may log in; a new password ends every session."""
+    from gateway.people_commands import change
+
+    new = _new_password() if password else None
+    with _explained():
+        change(config, name, role=role, password=new, active=active)
+
+
+@user.command("list")
+@click.argument("config", type=click.Path(path_type=Path))
+def list_users(config: Path) -> None:
+    """Everybody with their role."""
+    from gateway.people_commands import show_people
+
+    with _explained():
+        show_people(config)
+
+
+@main.group()
+def token() -> None:
+    """Tokens for programs that use the API: create, revoke, list."""
+
+
+@token.command("create")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default="viewer", show_default=True, help="What the program may do.")
+def create_token(config: Path, name: str, role: str) -> None:
+    """Print a token for the program NAME; it is shown this once."""
+    from gateway.people_commands import issue
+
+    with _explained():
+        issue(config, name, role)
+
+
+@token.command("revoke")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+def revoke_token(config: Path, name: str) -> None:
+    """End the token of the program NAME."""
+    from gateway.people_commands import revoke
+
+    with _explained():
+        revoke(config, name)
+
+
+@token.command("list")
+@click.argument("config", type=click.Path(path_type=Path))
+def list_tokens(config: Path) -> None:
+    """Every token's program and role, never the token."""
+    from gateway.people_commands import show_tokens
+
+    with _explained():
+        show_tokens(config)
+
+
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--node", default=None, help="Only this node.")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
 from gateway.aggregates import Aggregate, aggregate_problems
+from gateway.loopback import is_loopback
 from gateway.site_rules import rule_problems
 from rules.settings import AlarmSettings
 from rules.shifts import TimeOfDay
@@ -100,10 +101,17 @@ class GatewayConfig(_Strict):
     commit_every: Seconds = 0.25  # the oldest value waits at most this long before it is committed
     silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
+    access: Literal["open", "changes", "all"] | None = None  # what needs a login; without it `effective_access`
+    idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
     shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins
     aggregates: list[Aggregate] = []  # figures of a shift, a day or an hour
+
+    @property
+    def effective_access(self) -> Literal["open", "changes", "all"]:
+        """Open to whoever sits at this machine; from elsewhere, a change needs a login."""
+        return self.access or ("open" if is_loopback(self.http.host) else "changes")
 
     @property
     def database_url(self) -> str:

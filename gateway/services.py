@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
 from gateway.aggregation import Aggregation
 from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 class Services:
     """The parts of a running gateway.
 
-    ``store``, ``ledger``, ``journal`` and ``rejects.recent`` block: call them in a worker thread. ``nodes``, ``bus`` and ``annunciator``
+    ``store``, ``ledger``, ``journal``, ``users``, ``passes`` and ``rejects.recent`` block: call them in a worker thread. ``nodes``, ``bus``
+    and ``annunciator``
     belong to the event loop and never block. Whoever changes an alarm (``journal.act``) hands the view to ``annunciator.announce(view)`` on
     the event loop: that tells the live bus and the retained alarm topic.
     """
@@ -41,3 +45,6 @@ class Services:
     rejects: "Rejects"
     approvals: Approvals
     aggregation: Aggregation
+    users: Users
+    passes: Passes
+    throttle: Throttle

@@ -85,16 +85,16 @@ class _Strict(BaseModel):
 
 
 class Acknowledgement(_Strict):
-    """Who has seen it, and what they have to say about it."""
+    """Who has seen it, and what they have to say about it. ``who`` is for a site without logins: with one, the name of the login counts."""
 
-    who: str = Field(min_length=1, max_length=100)
+    who: str = Field(default="", max_length=100)
     note: str = Field(default="", max_length=2000)
 
 
 class Shelving(_Strict):
     """Who sets an alarm aside, why, and until when (Unix milliseconds or ISO 8601 with an offset; at most 24 hours ahead)."""
 
-    who: str = Field(min_length=1, max_length=100)
+    who: str = Field(default="", max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
     until: float | str
 

@@ -12,6 +12,9 @@ from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKin
 from contract.frames import to_ms
 from contract.messages import Birth, NodeState, PointDeclaration
 from contract.values import GOOD, Quality
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
 from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
@@ -58,11 +61,11 @@ POINTS = {
 class WebSite:
     """One site behind one web application."""
 
-    def __init__(self, folder: Path, port: int, *, language: str = "es") -> None:
+    def __init__(self, folder: Path, port: int, *, language: str = "es", **more: object) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         config = GatewayConfig.model_validate(
-            {"site": "mina-sur", "data_dir": folder, "http": {"port": port}, "language": language, "time_zone": "America/Santiago"}
+            {"site": "mina-sur", "data_dir": folder, "http": {"port": port}, "language": language, "time_zone": "America/Santiago", **more}
         )
         engine = open_database(config.database_url)
         self.published: list[tuple[str, bytes]] = []
@@ -83,7 +86,8 @@ class WebSite:
         approvals = Approvals(engine, required=config.approve_nodes)
         aggregation = Aggregation(config.aggregates, self.store, periods(config.shifts, config.time_zone), self.nodes.unit)
         parts = (self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects, approvals, aggregation)
-        self.services = Services(config, engine, self.store, ledger, *parts)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
+        self.services = Services(config, engine, self.store, ledger, *parts, *people)
         self.app = create_app(self.services)
         self._events = 0
 
@@ -162,9 +166,9 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 @contextlib.asynccontextmanager
-async def website(folder: Path, *, language: str = "es", born: bool = True) -> AsyncIterator[WebSite]:
-    """A site that is being served."""
-    site = WebSite(folder, free_port(), language=language)
+async def website(folder: Path, *, language: str = "es", born: bool = True, **more: object) -> AsyncIterator[WebSite]:
+    """A site that is being served; ``more`` of its configuration."""
+    site = WebSite(folder, free_port(), language=language, **more)
     try:
         if born:
             site.born()
