@@ -9,6 +9,7 @@ import pytest
 
 from contract.alarms import ConditionKind, Priority, SignalClass, State, Transition, Trigger
 from contract.values import Level
+from gateway.accounts.roles import Role
 from gateway.nodes import Status
 from gateway.web import language
 from gateway.web.language import LANGUAGES, choose, texts
@@ -35,6 +36,7 @@ ENDINGS: dict[str, set[str]] = {
     "chart.range.": {"15m", "1h", "8h", "7d"},
     "quality.reason.": set(),  # other reasons are shown as they are
     "reason.": {"other"},
+    "role.": set(Role),
 }
 
 
