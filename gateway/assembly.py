@@ -10,6 +10,7 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
+from contract.frames import to_ms
 from contract.topics import node_topic
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
@@ -56,7 +57,7 @@ class Gateway:
             engine = open_database(config.database_url)
         metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
         nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
-        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit)
+        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit, told=self._figure)
         self.approvals = Approvals(engine, required=config.approve_nodes)
         self._silence = silence(config.silence_after)
         self._deaf_since: float | None = time.monotonic()
@@ -170,6 +171,10 @@ class Gateway:
         except StoreUnavailable as error:
             log.warning("rules begin without the newest values: %s", error)
             return {}
+
+    def _figure(self, frame: StoreFrame) -> None:
+        data = {"node": frame.node, "time": to_ms(frame.time_ns), "values": dict(frame.values), "quality": dict(frame.quality)}
+        self.services.bus.publish(LiveEvent("readings", data))
 
     def _rule_told(self, what: AlarmEvent) -> None:
         log.info("rule=%s %s value=%s quality=%s", what.definition, what.transition, what.value, what.quality)
