@@ -105,6 +105,10 @@ class Annunciator:
         self._metrics.alarms_standing.set(len(views))
         return views
 
+    def standing(self) -> list[AlarmView]:
+        """Every alarm that is not normal."""
+        return list(self._standing.values())
+
     def happened(self, event: AlarmEvent, *, received_ns: int, late: bool, entry: Entry | None) -> bool:
         """Takes an event for the journal; False when the line is full, then the node sends it again."""
         if len(self._jobs) >= WAITING and entry is not None:

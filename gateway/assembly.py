@@ -28,6 +28,8 @@ from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
+from gateway.notify.receipts import Receipts
+from gateway.notify.room import Notifications
 from gateway.opening import open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
@@ -92,7 +94,16 @@ class Gateway:
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
         parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
-        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.notifications = Notifications(
+            config.notify,
+            people[-1],
+            site=config.site,
+            language=config.language,
+            time_zone=config.time_zone,
+            standing=annunciator.standing,
+            malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+        )
         self.services = Services(config, engine, store, ledger, *parts, *people)
         self.ingest = Ingest(
             config.site,
@@ -115,8 +126,10 @@ class Gateway:
         annunciator = self.services.annunciator
         views = await asyncio.to_thread(annunciator.load)
         self._active = {(view.node, view.definition.id) for view in views if view.now.active}
-        annunciator.declared(GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions], None, now_ns=time.time_ns())
-        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now())
+        annunciator.declared(
+            GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions, *self.notifications.definitions], None, now_ns=time.time_ns()
+        )
+        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), self.notifications.definitions)
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
         self.services.nodes.resume(time.time_ns())
         rooms = {
@@ -126,6 +139,7 @@ class Gateway:
             "rejects": self.rejects.run(),
             "liveness": self._watch(),
             "figures": self.aggregation.run(),
+            "notify": self.notifications.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self

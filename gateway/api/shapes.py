@@ -99,6 +99,15 @@ class Shelving(_Strict):
     until: float | str
 
 
+class NoticeShape(BaseModel):
+    """One message that went out about an alarm."""
+
+    event: str
+    channel: str
+    after: float
+    sent: float
+
+
 class LimitShape(BaseModel):
     """A limit that an alarm of the node's birth puts on a point, in the point's unit."""
 

@@ -27,6 +27,7 @@ from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.receipts import Receipts
 from gateway.rejects import Rejects
 from gateway.services import Services
 from gateway.store import StoreFrame
@@ -86,7 +87,7 @@ class WebSite:
         approvals = Approvals(engine, required=config.approve_nodes)
         aggregation = Aggregation(config.aggregates, self.store, periods(config.shifts, config.time_zone), self.nodes.unit)
         parts = (self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects, approvals, aggregation)
-        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
         self.services = Services(config, engine, self.store, ledger, *parts, *people)
         self.app = create_app(self.services)
         self._events = 0
