@@ -25,6 +25,7 @@ ROLLING = f"rolling origin: trained on all shifts before, anew each {STEP} shift
 LAST = "chronological: trained on the first 70 %, judged on the last 30 % (26 hazardous shifts)"
 HEADER = "ten stratified folds drawn at random, as in the data set's header: neighbouring shifts lie on both sides, so it flatters what is learned"
 RESAMPLED = f"{RESAMPLES} resamples of blocks of {BLOCK} consecutive shifts"
+AREA, BALANCED = "area under the ROC curve", "balanced accuracy"
 NOTHING = Figure(value=0.0, interval_95=(0.0, 0.0))
 PUBLISHED = Figure(value=0.691, interval_95=(0.0, 1.0))
 
@@ -43,13 +44,13 @@ def table_of(shifts: Shifts) -> list[Metric]:
     judged = np.arange(FIRST, len(shifts.hazard))
     everything = np.arange(len(shifts.hazard))
     table = [
-        _metric("area under the ROC curve", ROLLING, shifts, judged, {name: scores for name, (scores, _) in rolled.items()}, area),
-        _metric("area under the ROC curve", LAST, shifts, last, {name: scores for name, (scores, _) in late.items()}, area),
-        _metric("balanced accuracy", ROLLING, shifts, judged, {name: said for name, (_, said) in rolled.items()}, _balanced),
-        _metric("balanced accuracy", HEADER, shifts, everything, {name: said for name, (_, said) in folded.items()}, _balanced),
+        _metric(AREA, ROLLING, shifts.hazard, judged, {name: scores for name, (scores, _) in rolled.items()}),
+        _metric(AREA, LAST, shifts.hazard, last, {name: scores for name, (scores, _) in late.items()}),
+        _metric(BALANCED, ROLLING, shifts.hazard, judged, {name: said for name, (_, said) in rolled.items()}),
+        _metric(BALANCED, HEADER, shifts.hazard, everything, {name: said for name, (_, said) in folded.items()}),
     ]
     for name in (TREES, REGRESSION):
-        table.append(_gain(f"area under the ROC curve that {name} would add", shifts, judged, rolled[name][0], rolled["rule"][0]))
+        table.append(_gain(f"{AREA} that {name} would add", shifts, judged, rolled[name][0], rolled["rule"][0]))
     return table
 
 
@@ -97,9 +98,9 @@ def _folds(shifts: Shifts, predict: Predict) -> tuple[Array, Array]:
 
 
 def _rule(train: Shifts, attributes: Array) -> tuple[Array, Array]:
-    rule = fit(train)
-    probability = rule.probability(attributes[:, ENERGY])
-    return probability, probability >= rule.threshold
+    """Its score is the energy itself: what ships rises with it, whatever the curve."""
+    rule, energy = fit(train), attributes[:, ENERGY]
+    return energy, rule.probability(energy) >= rule.threshold
 
 
 class _History:
@@ -151,11 +152,11 @@ def _balanced(truth: Array, said: Array) -> float:
     return balanced_accuracy(truth, said.astype(bool)) if truth.any() and not truth.all() else float("nan")
 
 
-def _metric(name: str, split: str, shifts: Shifts, rows: Array, told: dict[str, Array], score: Callable[[Array, Array], float]) -> Metric:
-    groups = blocks(len(rows), BLOCK)
+def _metric(name: str, split: str, hazard: Array, rows: Array, told: dict[str, Array]) -> Metric:
+    groups, score = blocks(len(rows), BLOCK), area if name == AREA else _balanced
 
     def of(values: Array) -> Figure:
-        return figure(lambda drawn: score(shifts.hazard[rows][drawn], values[rows][drawn]), groups)
+        return figure(lambda drawn: score(hazard[rows][drawn], values[rows][drawn]), groups)
 
     found = of(told["rule"])
     beside = {rival: of(values) for rival, values in told.items() if rival != "rule"}

@@ -18,8 +18,8 @@ FAILURE_MODES = (
     "holds 0 (see the table). On the header's random folds the learned models look better; there neighbouring shifts lie on both sides.",
     "Balanced accuracy does not reach the 70 % that was asked for.",
     "The 170 hazardous shifts lie mostly in the first two thirds of the series: in its last 30 % there are 26, and the interval there is wide.",
-    "Energies are those of this mine's geophones and of its most active one, of two longwalls of one Polish coal mine. Another network, rock or method "
-    "of mining moves the curve: learn weight and bias anew, and expect nothing before some hundred shifts.",
+    "Energies are those of the most active geophone of two longwalls of one Polish coal mine. Another network, rock or method of mining moves the "
+    "curve: learn weight and bias anew, and expect nothing before some hundred shifts.",
     "A geophone that fails records little energy and looks like quiet rock: watch its pulses and its silence beside it.",
 )
 
@@ -64,9 +64,9 @@ def card_for(sha256: str, cost: Cost, shifts: Shifts) -> Card:
             ),
         ),
         leakage_check=(
-            "The figures to believe are of a rolling origin: curve, threshold and rivals are fitted on earlier shifts only, and histories look back only. "
-            "The header's random folds are given for comparison with published figures and said to flatter. That energy is the variable was known from "
-            "the literature and from a look at the whole series."
+            "The figures to believe are of a rolling origin: curve, threshold and rivals are fitted on earlier shifts only, and histories look back "
+            "only. The header's random folds are given for comparison with published figures, and flatter. That energy is the variable was known "
+            "from the literature and from a look at the whole series."
         ),
         metrics=tuple(table_of(shifts)),
         failure_modes=FAILURE_MODES,
