@@ -66,8 +66,10 @@ def preprocess(image: Array) -> Array:
 
 
 def decode(shares: Array, size: tuple[int, int], *, core: float = 0.5, grow: float = 1.0) -> Rocks:
-    """What the output (1, 4, h, w), probabilities of LABELS, shows in a picture of ``size`` (height, width). ``core`` is the probability from which a pixel is the inner part of a rock;
-    ``grow`` multiplies diameters, for what the edge is wide."""
+    """What the output (1, 4, h, w), probabilities of LABELS, shows in a picture of ``size`` (height, width).
+
+    ``core`` is the probability from which a pixel is the inner part of a rock; ``grow`` multiplies diameters, for what the edge is wide.
+    """
     import cv2
 
     other, belt, edge, inner = shares[0, :, : size[0], : size[1]]

@@ -75,6 +75,7 @@ REGISTRY: dict[str, str] = {
     "detector": "edge.processing.detection:DetectorProcessor",
     "exposure": "edge.processing.exposure:ExposureProcessor",
     "expression": "edge.processing.expression:ExpressionProcessor",
+    "fragmentation": "edge.processing.fragmentation:FragmentationProcessor",
     "gas-mixture": "edge.processing.gas_mixture:GasMixtureProcessor",
     "o2-pressure": "edge.processing.o2_pressure:O2PressureProcessor",
     "vibration": "edge.processing.vibration:VibrationProcessor",

@@ -105,7 +105,7 @@ class Run:
             image, target = image[:, ::-1], target[:, ::-1]
         middle = (image.shape[1] / 2, image.shape[0] / 2)
         matrix = cv2.getRotationMatrix2D(middle, angle, scale)
-        matrix[:, 2] += SIDE / 2 - np.array(middle) + generator.uniform(-30, 30, 2)
+        matrix = matrix + np.array([[0, 0, SIDE / 2 - middle[0]], [0, 0, SIDE / 2 - middle[1]]]) + _moved(generator)
         image = cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         target = cv2.warpAffine(
             np.ascontiguousarray(target), matrix, (SIDE, SIDE), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORED
@@ -135,6 +135,13 @@ class Run:
         self.optimiser.load_state_dict(content["optimiser"])
         self.best_weights, self.step, self.best = content["best_weights"], content["step"], content["best"]
         self.choice = Choice(*content["choice"])
+
+
+def _moved(generator: np.random.Generator) -> Array:
+    """A shift by some pixels, for an affine matrix (2, 3)."""
+    found = np.zeros((2, 3))
+    found[:, 2] = generator.uniform(-30, 30, 2)
+    return found
 
 
 @torch.no_grad()
