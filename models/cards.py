@@ -1,6 +1,7 @@
 """The card that every model artifact must have: what it is for, how it was judged, and the hash of the file it speaks about."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,8 @@ class _Part(BaseModel):
 
 
 class Tensor(_Part):
-    """One input or output of the graph. A text in ``shape`` names a free dimension; ``labels`` name the entries of the last one."""
+    """One input or output of the graph. A text in ``shape`` names a free dimension, which is a multiple of the number that the text begins with, if
+    any (``16H``); ``labels`` name the entries of the last one."""
 
     name: Text
     shape: tuple[Annotated[int, Field(ge=1)] | Text, ...]
@@ -39,6 +41,10 @@ class Tensor(_Part):
     units: Text
     valid_range: tuple[float, float]
     labels: tuple[Text, ...] = ()
+
+    def smallest(self) -> list[int]:
+        """The shape with every free dimension as small as it may be."""
+        return [size if isinstance(size, int) else int(re.match(r"\d*", size)[0] or 1) for size in self.shape]  # type: ignore[index] # it matches
 
     @model_validator(mode="after")
     def _consistent(self) -> "Tensor":

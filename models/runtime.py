@@ -188,12 +188,7 @@ def _warm_up(path: Path, model: Model) -> None:
     """One run in the middle of the valid range, so that the first real one is no slower; its outputs must fit the card."""
     import numpy as np
 
-    inputs = {
-        tensor.name: np.full(
-            [size if isinstance(size, int) else 1 for size in tensor.shape], sum(tensor.valid_range) / 2, dtype=tensor.dtype
-        )
-        for tensor in model.card.inputs
-    }
+    inputs = {tensor.name: np.full(tensor.smallest(), sum(tensor.valid_range) / 2, dtype=tensor.dtype) for tensor in model.card.inputs}
     try:
         results = model.run(inputs)
     except ModelError:

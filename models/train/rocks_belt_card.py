@@ -57,12 +57,18 @@ def _card(sha256: str, cost: Cost, choice: "Choice", training: Training) -> Card
         artifact=f"{NAME}.onnx",
         sha256=sha256,
         inputs=(
-            Tensor(name="image", shape=(1, 3, "H", "W"), dtype="float32", units="1, BGR; H and W multiples of 16", valid_range=(0.0, 1.0)),
+            Tensor(
+                name="image",
+                shape=(1, 3, "16H", "16W"),
+                dtype="float32",
+                units="1, BGR; height and width multiples of 16",
+                valid_range=(0.0, 1.0),
+            ),
         ),
         outputs=(
             Tensor(
                 name="shares",
-                shape=(1, len(LABELS), "H", "W"),
+                shape=(1, len(LABELS), "16H", "16W"),
                 dtype="float32",
                 units="probability of other, belt, edge, core",
                 valid_range=(0.0, 1.0),
