@@ -195,8 +195,8 @@ def test_a_foreign_file_and_a_later_format_are_not_touched(tmp_path: Path) -> No
         opened(tmp_path / "foreign.duckdb")
     opened(tmp_path / "later.duckdb").close()
     with duckdb.connect(str(tmp_path / "later.duckdb")) as later:
-        later.execute("UPDATE muki_format SET version = 2")
-    with pytest.raises(StoreUnavailable, match="has format 2, this gateway writes format 1"):
+        later.execute("UPDATE muki_format SET version = 3")
+    with pytest.raises(StoreUnavailable, match="has format 3, this gateway writes format 2"):
         opened(tmp_path / "later.duckdb")
 
 
