@@ -31,7 +31,9 @@ _HOLDER = re.compile(r"held in (.*?) \(PID (\d+)\)")
 
 
 def open_file(path: Path, *, memory_limit: str, threads: int, checkpoint_at: str, rollups: str) -> Any:
-    """A connection to the file, created with its tables when it is new; ``rollups`` is the SQL that makes those of the rollups. A file that cannot be read is left as it is.
+    """A connection to the file, created with its tables when it is new; ``rollups`` is the SQL that makes those of the rollups.
+
+    A file that cannot be read is left as it is, one without rollups gets their tables.
 
     Raises StoreUnavailable that names the file, what is wrong with it and what would be right.
     """
@@ -82,7 +84,7 @@ def _check_format(connection: Any, path: Path, rollups: str) -> None:
             )
         version = connection.execute("SELECT max(version) FROM muki_format").fetchone()[0]
         if version == 1:
-            connection.execute(f"BEGIN; {rollups} UPDATE muki_format SET version = {FORMAT}; COMMIT")
+            connection.execute(f"BEGIN; {rollups} UPDATE muki_format SET version = {FORMAT}; COMMIT")  # noqa: S608 - a number of our own
             return
     except duckdb.Error as error:
         raise StoreUnavailable(explain(path, error)) from error

@@ -107,7 +107,9 @@ class Newest:
         query = f"SELECT time, value, quality FROM sample WHERE series = {series} ORDER BY time DESC LIMIT 1"  # noqa: S608 - a number of our own
         time_ns, value, code = connection.execute(query).fetchone() or (NEVER, None, 0)
         value = np.nan if value is None else value
-        again = Batch(np.array([series], np.int32), np.array([time_ns], np.int64), np.array([value], np.float64), np.array([code], np.int16))
+        again = Batch(
+            np.array([series], np.int32), np.array([time_ns], np.int64), np.array([value], np.float64), np.array([code], np.int16)
+        )
         connection.execute(f"DELETE FROM newest WHERE series = {series}")  # noqa: S608 - a number of our own
         if time_ns != NEVER:
             self.save_raised(connection, again)

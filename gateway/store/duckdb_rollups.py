@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - every number and name in these queries is our own
 """Minutes and hours of every series beside the samples, and what retention has dropped: made in the background, exact at every instant.
 
 Below ``rolled_to`` every minute is there or stands in the table ``stale``. A write that brings something below the *fence* marks its minutes in
@@ -108,7 +109,9 @@ class Rollups:
         last = int(marks["start"][-1].as_py())
         self._again(cursor, marks, first, last + _M, rolled_to)
         cursor.register("done", marks)
-        cursor.execute(f"DELETE FROM stale USING done WHERE stale.series = done.series AND stale.start = done.start AND stale.start <= {last}")
+        cursor.execute(
+            f"DELETE FROM stale USING done WHERE stale.series = done.series AND stale.start = done.start AND stale.start <= {last}"
+        )
         cursor.unregister("done")
         cursor.execute("COMMIT")
         return True

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth
 from gateway.store.intake import Checker
-from gateway.store.rollup import Kept, floor_to, MINUTE, grid
+from gateway.store.rollup import MINUTE, Kept, floor_to, grid
 from gateway.store.slots import check_limit, check_range
 from gateway.store.summary import summarised
 

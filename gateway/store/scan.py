@@ -23,7 +23,12 @@ _FIRST_NS = 60_000_000_000
 
 
 def slices(
-    start_ns: int, end_ns: int, begin: Callable[[int, int], int | None], fetch: Callable[[int, int], Any | None], *, wanted: int = SLICE_ROWS
+    start_ns: int,
+    end_ns: int,
+    begin: Callable[[int, int], int | None],
+    fetch: Callable[[int, int], Any | None],
+    *,
+    wanted: int = SLICE_ROWS,
 ) -> Iterator[Any]:
     """``begin(start, end)`` is the time of the first reading of a range, None without; ``fetch`` gives the range's rows, None when they are too many.
 

@@ -14,7 +14,9 @@ def rank(quality: str) -> int:
     return 2 if quality.startswith("bad") else 0 if quality == "good" else 1
 
 
-def bucket(start_ns: int, low: float, high: float, total: float, samples: int, last: float, worst: int) -> Bucket:
+def bucket(  # noqa: PLR0917 - a row of a query
+    start_ns: int, low: float, high: float, total: float, samples: int, last: float, worst: int
+) -> Bucket:
     """A bucket of a summary; ``worst`` is a `rank`. The mean lies between the extremes, whatever rounding or a sum beyond all floats makes of it."""
     mean = total / samples
     mean = min(max(mean, low), high) if isfinite(mean) else low / 2 + high / 2
