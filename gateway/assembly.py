@@ -35,7 +35,8 @@ from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
 from gateway.site_rules import SiteRules
-from gateway.store import Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.upkeep import keep_up
 from rules.moment import Instant
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class Gateway:
             "liveness": self._watch(),
             "figures": self.aggregation.run(),
             "notify": self.notifications.run(),
+            "upkeep": keep_up(self.services.store, Retention()),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
