@@ -153,6 +153,7 @@ class LifeSummary:
         self._last: deque[Array] = deque(maxlen=_LONGEST)
         self._age = 0
         self._since_missing: int | None = None
+        self._summed: Array | None = None
 
     @property
     def waiting(self) -> str:
@@ -170,11 +171,14 @@ class LifeSummary:
         self._since_missing = None if self._since_missing is None else self._since_missing + 1
         (self._first if self._age < engine_life.BASELINE else self._last).append(row)
         self._age += 1
+        self._summed = None
         return ""
 
     def _summary(self) -> Array:
-        history = np.array([*self._first, *self._last])
-        return engine_life.summaries(history, np.array([len(history)]))
+        if self._summed is None:
+            history = np.array([*self._first, *self._last])
+            self._summed = engine_life.summaries(history, np.array([len(history)]))
+        return self._summed
 
     def inputs(self) -> dict[str, Array]:
         return {"summary": self._summary().astype(np.float32), "age": np.array([[self._age]], np.float32)}
@@ -190,7 +194,7 @@ class LifeSummary:
     def restore(self, state: Mapping[str, Any]) -> None:
         first, last = ([np.array(row, float) for row in state[key]] for key in ("first", "last"))
         age, since = int(state["age"]), state["since_missing"]
-        self._first, self._age, self._since_missing = first, age, since
+        self._first, self._age, self._since_missing, self._summed = first, age, since, None
         self._last.clear()
         self._last.extend(last)
 

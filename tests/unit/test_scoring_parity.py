@@ -8,6 +8,7 @@ import pytest
 
 from contract.values import GOOD, Reading, bad
 from edge.config import load
+from models import pump
 from models.cards import ARTIFACTS, card_path, read_card
 from models.evaluate.engine_life import OFFICIAL, rmse
 from models.runtime import load as load_model
@@ -111,7 +112,7 @@ def test_pumps(tmp_path: Path) -> None:
     for recording in recordings[::12]:
         columns = [pump_anomaly.CHANNELS.index(signal.name) for signal in card.feed.signals]
         told = replayed(tmp_path, "pump_anomaly", recording.values[:, columns], 1.0)
-        smoothing = pump_anomaly.Smoothing(parameters["channels"], parameters["score"])
+        smoothing = pump.Smoothing(parameters["channels"], parameters["score"])
         subset = next(name for name, found in pump_anomaly.SUBSETS.items() if list(found) == columns)
         expected = pump_anomaly.scored(recording, subset, smoothing)
         found = column(told, "score")
@@ -122,7 +123,7 @@ def test_pumps(tmp_path: Path) -> None:
 
 
 def test_engines(tmp_path: Path) -> None:
-    train, test = engine_life.read(data(engine_life.FOLDER))
+    _, test = engine_life.read(data(engine_life.FOLDER))
     told = [replayed(tmp_path, "engine_life", history, 86_400.0)[-1]["life"] for history in test.histories]
     card = read_card(card_path(ARTIFACTS / "engine_life.onnx"))
     error = np.array([value for value, _ in told], float) - np.minimum(test.left, engine_life.CAP)
