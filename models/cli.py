@@ -11,7 +11,7 @@ from models.cards import ARTIFACTS, Card, Metric, ModelError, card_path, read_ca
 from models.runtime import load, located, names
 from models.signing import make_keys, read_public, sign
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(path_type=Path)  # what is wrong with a key is said by who reads it
 
 
 @click.group()

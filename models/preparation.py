@@ -49,8 +49,10 @@ class Window:
     def __init__(self, card: Card) -> None:
         feed = _feed(card)
         self._rows: deque[tuple[Array, bool]] = deque(maxlen=feed.rows)
-        self._cuts = [(tensor.name, *_cut(card, tensor.shape, feed.rows)) for tensor in card.inputs if tensor.shape[0] == "N"]
-        if sum(width for _, width, _ in self._cuts) != len(feed.signals):
+        self._cuts = [
+            (tensor.name, *_cut(card, tensor.shape, feed.rows), len(tensor.shape) == 2) for tensor in card.inputs if tensor.shape[0] == "N"
+        ]
+        if sum(width for _, width, *_ in self._cuts) != len(feed.signals):
             raise ModelError(f"model {card.name}: feed: {len(feed.signals)} signals for inputs {[tensor.shape for tensor in card.inputs]}")
 
     @property
@@ -72,9 +74,9 @@ class Window:
 
     def inputs(self) -> dict[str, Array]:
         rows, start, found = np.array([row for row, _ in self._rows], np.float32), 0, {}
-        for name, width, turned in self._cuts:
+        for name, width, turned, flat in self._cuts:
             part = rows[:, start : start + width]
-            found[name] = np.ascontiguousarray(part.T if turned else part)[None]
+            found[name] = part if flat else np.ascontiguousarray(part.T if turned else part)[None]
             start += width
         return found
 
@@ -267,6 +269,8 @@ def _feed(card: Card) -> Feed:
 
 def _cut(card: Card, shape: tuple[int | str, ...], rows: int) -> tuple[int, bool]:
     """How many signals an input takes, and whether signals come before rows."""
+    if len(shape) == 2 and rows == 1 and isinstance(shape[1], int):
+        return shape[1], False
     if len(shape) == 3 and shape[1] == rows and isinstance(shape[2], int):
         return shape[2], False
     if len(shape) == 3 and shape[2] == rows and isinstance(shape[1], int):

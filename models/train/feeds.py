@@ -13,7 +13,7 @@ from models.cards import ARTIFACTS, card_path, read_card, write_card
 from models.engine_life import LEVELS, SENSORS
 from models.feed import AlarmSide, FeatureRange, Feed, Reported, Signal
 from models.pump import learn
-from models.train import bearing_life, engine_life, gas_sensor_co, hydraulic_cooler, pump_anomaly
+from models.train import bearing_life, engine_life, gas_sensor_co, hydraulic_cooler, pump_anomaly, seismic_hazard
 from models.train.datasets import data_folder
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -119,6 +119,19 @@ def bearing_life_feed(lives: list[bearing_life.Life]) -> Feed:
     )
 
 
+def seismic_hazard_feed(shifts: seismic_hazard.Shifts) -> Feed:
+    return Feed(
+        preparation="window",
+        period_s=None,
+        rows=1,
+        signals=(Signal(name="energy", unit="J"),),
+        outputs=(Reported(name="hazard", unit="1", es="Peligro sísmico del turno que sigue", en="Seismic hazard of the shift to come"),),
+        alarm=AlarmSide(output="hazard", side="above"),
+        features=ranges(["energy"], shifts.attributes[:, [seismic_hazard.ENERGY]]),
+        features_of="all 2584 shifts",
+    )
+
+
 def _pump() -> Feed:
     recordings = pump_anomaly.read(data_folder(pump_anomaly.FOLDER))
     return pump_anomaly_feed(recordings, pump_anomaly.fit(pump_anomaly.table(recordings)))
@@ -129,6 +142,7 @@ FEEDS: dict[str, Callable[[], Feed]] = {
     gas_sensor_co.NAME: lambda: gas_sensor_co_feed(gas_sensor_co.halves(gas_sensor_co.read(data_folder(gas_sensor_co.FOLDER)))[0]),
     hydraulic_cooler.NAME: lambda: hydraulic_cooler_feed(hydraulic_cooler.read(data_folder(hydraulic_cooler.FOLDER))),
     pump_anomaly.NAME: _pump,
+    seismic_hazard.NAME: lambda: seismic_hazard_feed(seismic_hazard.read(data_folder(seismic_hazard.FOLDER))),
     bearing_life.NAME: lambda: bearing_life_feed(bearing_life.read(data_folder(bearing_life.FOLDER))),
 }
 """What makes the feed of each model from its data set."""

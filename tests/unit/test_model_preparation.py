@@ -136,3 +136,31 @@ def test_what_was_learnt_survives_a_restart(name: str, cut: int) -> None:
         np.testing.assert_array_equal(second.inputs()[key], values)
     np.testing.assert_array_equal(second.features(), whole.features())
     assert len(json.dumps(whole.state())) < 130_000
+
+
+def test_missing_rows_are_no_part_of_what_a_pump_learns() -> None:
+    rows = GENERATOR.normal(5, 1, (400, 4))
+    made = fed(preparation(card("pump_anomaly")), rows[:300])
+    for _ in range(50):
+        made.add(None)
+    fed(made, rows[300:399])
+    assert made.waiting == "learning"
+    made.add(rows[399])
+    assert made.state()["normal"] == fed(preparation(card("pump_anomaly")), rows).state()["normal"]
+
+
+def test_a_model_of_single_rows_takes_them_as_they_are() -> None:
+    of = card("seismic_hazard")
+    made = preparation(of)
+    made.add(np.array([5e4]))
+    assert made.waiting == ""
+    np.testing.assert_array_equal(made.inputs()["energy"], np.array([[5e4]], np.float32))
+    made.add(None)
+    assert made.waiting == "gap"  # nothing but what was before
+
+
+def test_a_card_that_leaves_an_output_unreported_or_reports_one_too_many_is_refused() -> None:
+    document = json.loads(card_path(ARTIFACTS / "gas_sensor_co.onnx").read_text("utf-8"))
+    document["feed"]["outputs"].pop(0)
+    with pytest.raises(ValueError, match=r"feed\.outputs has 2 entries; the outputs have 3, each is reported"):
+        Card.model_validate_json(json.dumps(document))

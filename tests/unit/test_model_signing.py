@@ -86,6 +86,7 @@ def test_a_changed_card_or_model_or_a_signature_of_another_model_is_refused(tmp_
         b"ed25519 {id} !!!!",
         b"ed25519 {id} AAAA",
         b"rsa {id} AAAA",
+        b"rsa {id} {whole}",
         b"{good} more",
         b"ed25519 {id} {cut}",
         b"\0" * 99_999,
@@ -96,7 +97,12 @@ def test_what_is_no_signature_is_refused(tmp_path: Path, text: bytes) -> None:
     secret, public = keys(tmp_path)
     good = sign(secret, path).read_bytes()
     cut = base64.b64encode(base64.b64decode(good.split()[2])[:-1])
-    filled = text.replace(b"{id}", public.id.encode()).replace(b"{good}", good.strip()).replace(b"{cut}", cut)
+    filled = (
+        text.replace(b"{id}", public.id.encode())
+        .replace(b"{good}", good.strip())
+        .replace(b"{cut}", cut)
+        .replace(b"{whole}", good.split()[2])
+    )
     signature_path(path).write_bytes(filled)
     with pytest.raises(BadSignature, match=rf"{NAME}\.sig: "):
         load(path, keys=[public])

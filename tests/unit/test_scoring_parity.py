@@ -12,7 +12,7 @@ from models import pump
 from models.cards import ARTIFACTS, card_path, read_card
 from models.evaluate.engine_life import OFFICIAL, rmse
 from models.runtime import load as load_model
-from models.train import bearing_life, engine_life, gas_sensor_co, hydraulic_cooler, pump_anomaly
+from models.train import bearing_life, engine_life, gas_sensor_co, hydraulic_cooler, pump_anomaly, seismic_hazard
 from models.train.datasets import DataMissing, data_folder
 
 SECOND = 1_000_000_000
@@ -142,3 +142,10 @@ def test_bearings(tmp_path: Path) -> None:
         found = np.column_stack([column(told, name) for name in ("low", "median", "high")])
         assert np.isnan(found[:59]).all()
         np.testing.assert_allclose(found[59:], expected[59:], rtol=1e-4)
+
+
+def test_shifts(tmp_path: Path) -> None:
+    shifts = seismic_hazard.read(data(seismic_hazard.FOLDER))
+    energy = shifts.attributes[:, seismic_hazard.ENERGY]
+    found = column(replayed(tmp_path, "seismic_hazard", energy[:, None], 28_800.0), "hazard")
+    np.testing.assert_allclose(found, seismic_hazard.fit(shifts).probability(energy), rtol=1e-4)
