@@ -152,7 +152,7 @@ def test_a_candidate_is_given_the_same_and_only_its_difference_in_alarms_is_told
         ("mean", {"alarm": None}, "names no output that calls for people", "bad:no_candidate"),
     ],
 )
-def test_a_candidate_that_fails_never_harms_the_active_model(
+def test_a_candidate_that_fails_never_harms_the_active_model(  # noqa: PLR0917 - what is given and what is expected
     kind: str, changes: dict[str, Any], says: str, quality: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = processor(tmp_path, install(tmp_path), candidate=install(tmp_path, kind, name="candidate", **changes))
