@@ -114,9 +114,7 @@ def load(name_or_path: str | Path, *, threads: int = 1, keys: Sequence[TrustedKe
     """
     if threads < 1:
         raise ModelError(f"threads is {threads}; 1 or more are needed")
-    path = located(name_or_path)
-    if not path.is_file():
-        raise ModelMissing(f"{path}: there is no such model file; known by name: {', '.join(names()) or 'none'}")
+    path = existing(name_or_path)
     described = card_bytes(card_path(path))
     card = parse_card(described, card_path(path))
     content = verified_bytes(path, card)
@@ -151,6 +149,14 @@ def verified_bytes(path: Path, card: Card) -> bytes:
             f"install both from the same release"
         )
     return content
+
+
+def existing(name_or_path: str | Path) -> Path:
+    """Where the artifact of that name or path lies. Raises ModelMissing, or NotAModel for a path that is no ….onnx."""
+    path = located(name_or_path)
+    if not path.is_file():
+        raise ModelMissing(f"{path}: there is no such model file; known by name: {', '.join(names()) or 'none'}")
+    return path
 
 
 def located(name_or_path: str | Path) -> Path:

@@ -26,9 +26,9 @@ def opened(processor: str, name: str, context: ProcessorContext) -> "Model":
 
 def card_of(processor: str, name: str, context: ProcessorContext) -> Card:
     """Its card alone, not yet verified against the artifact. Raises Misconfigured."""
-    from models.runtime import located
+    from models.runtime import existing
 
     try:
-        return read_card(card_path(located(context.folder / name if name.endswith(".onnx") else name)))
+        return read_card(card_path(existing(context.folder / name if name.endswith(".onnx") else name)))
     except ModelError as error:
         raise Misconfigured(f"processor {processor}: model: {error}") from None

@@ -175,7 +175,7 @@ def test_a_model_that_fails_at_run_time_raises_what_the_worker_makes_a_malfuncti
         ({"inputs": {"speed": "belt-1/speed"}}, r"inputs: 'load' is missing; model mean takes speed \(m/s\), load \(kN\)"),
         ({"inputs": INPUTS | {"lod": "belt-1/x"}}, "'lod' is no signal of it"),
         ({"model": "people_vehicles"}, "its card has no feed: it does not score rows of readings"),
-        ({"model": "no_such"}, r"no_such\.json: there is no card"),
+        ({"model": "no_such"}, r"no_such\.onnx: there is no such model file; known by name: .*pump_anomaly"),
     ],
 )
 def test_what_does_not_fit_the_card_is_said_before_anything_starts(settings: dict[str, Any], says: str, tmp_path: Path) -> None:
