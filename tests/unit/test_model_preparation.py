@@ -53,7 +53,10 @@ def test_models_of_waveforms_and_pictures_have_no_feed() -> None:
 @given(cycles=st.integers(20, 900), seed=st.integers(0, 99))
 def test_an_engine_is_summed_up_as_its_whole_history_is(cycles: int, seed: int) -> None:
     rows = 500 + np.random.default_rng(seed).normal(size=(cycles, 14)).cumsum(axis=0)
-    made = fed(preparation(card("engine_life")), rows)
+    made = fed(preparation(card("engine_life")), rows[:-1])
+    if not made.waiting:
+        made.inputs()  # an answer must not be the last one's
+    made.add(rows[-1])
     whole = engine_life.summaries(rows, np.array([cycles]))
     np.testing.assert_allclose(made.inputs()["summary"], whole.astype(np.float32), rtol=1e-5, atol=1e-5)
     assert made.inputs()["age"].item() == cycles
