@@ -16,8 +16,8 @@ from contract.values import GOOD, Quality, Reading, bad, check_point
 from edge.errors import Misconfigured
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.models import opened
 from edge.processing.news import News
-from models.cards import ModelError
 from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadOutput, BadPicture, Detections, classes_of, decode, preprocess
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DetectorProcessor:
         if not isinstance(settings, DetectorSettings):
             raise TypeError(f"DetectorProcessor takes DetectorSettings, not {type(settings).__name__}")
         self._settings = settings
-        self._folder = context.folder
+        self._context = context
         self._prefix = f"{settings.input}/{settings.under}"
         self._masks = [np.array(polygon) for polygon in settings.masks]
         self._zones = {name: np.array(polygon) for name, polygon in settings.zones.items()}
@@ -108,14 +108,9 @@ class DetectorProcessor:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes."""
         import cv2
 
-        from models.runtime import load
-
         cv2.setNumThreads(1)
         where, name = f"processor {self._settings.name}: model", self._settings.model
-        try:
-            model = load(self._folder / name if name.endswith(".onnx") else name)
-        except ModelError as error:
-            raise Misconfigured(f"{where}: {error}") from None
+        model = opened(self._settings.name, name, self._context)
         inputs, outputs = model.card.inputs, model.card.outputs
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or shape[:2] != (1, 3) or not all(isinstance(size, int) for size in shape):

@@ -6,6 +6,7 @@ from pathlib import Path
 from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.seismic_hazard import table_of
 from models.train.datasets import data_folder
+from models.train.feeds import seismic_hazard_feed
 from models.train.publishing import publish, training
 from models.train.seismic_hazard import FOLDER, NAME, SEED, Shifts, fit, read, to_onnx
 
@@ -72,4 +73,5 @@ def card_for(sha256: str, cost: Cost, shifts: Shifts) -> Card:
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training(NAME, SEED),
+        feed=seismic_hazard_feed(shifts),
     )
