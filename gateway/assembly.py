@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.frames import to_ms
+from contract.messages import Ack, encode
 from contract.topics import node_topic
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
@@ -22,6 +23,7 @@ from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import WAITING_VALUES, Batcher
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.evidence import Evidence, Picture
 from gateway.ingest import Ingest
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
@@ -96,6 +98,14 @@ class Gateway:
         )
         parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
         people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.evidence = Evidence(
+            engine,
+            config.data_dir / "evidence",
+            metrics,
+            days=config.evidence_days,
+            acknowledge=self._evidence_kept,
+            refused=self._evidence_refused,
+        )
         self.notifications = Notifications(
             config.notify,
             people[-1],
@@ -105,7 +115,7 @@ class Gateway:
             standing=annunciator.standing,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
-        self.services = Services(config, engine, store, ledger, *parts, *people)
+        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -115,6 +125,7 @@ class Gateway:
             rejects=self.rejects,
             rules=self.rules,
             approvals=self.approvals,
+            evidence=self.evidence,
             bus=bus,
             metrics=metrics,
             silence_after=config.silence_after,
@@ -142,6 +153,7 @@ class Gateway:
             "figures": self.aggregation.run(),
             "notify": self.notifications.run(),
             "upkeep": keep_up(self.services.store, Retention()),
+            "evidence": self.evidence.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
@@ -174,6 +186,15 @@ class Gateway:
 
     def _handle(self, incoming: Incoming) -> None:
         self.ingest.handle(incoming)
+
+    def _evidence_kept(self, node: str, event: str) -> None:
+        birth = self.services.nodes.birth(node)
+        ack = Ack(birth.boot if birth is not None else "unknown", [], [event])
+        self.session.publish(node_topic(self.services.config.site, node, "ack"), encode(ack))
+
+    def _evidence_refused(self, picture: Picture, why: str) -> None:
+        topic = node_topic(self.services.config.site, picture.node, "evidence", picture.event)
+        self.rejects.refuse(Refused(picture.node, topic, "bad_evidence", "payload", why, picture.received_ns, picture.data[:64]))
 
     def _retain(self, topic: str, payload: bytes) -> None:
         if self.session.up:  # while it is not, everything is published again when it is

@@ -105,6 +105,7 @@ class GatewayConfig(_Strict):
     access: Literal["open", "changes", "all"] | None = None  # what needs a login; without it `effective_access`
     idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
+    evidence_days: Annotated[float, Field(gt=0, le=3650)] = 30.0  # after which a picture is deleted
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
     notify: NotifySettings = NotifySettings()  # who is told of alarms, and how
     shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins

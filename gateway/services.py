@@ -11,6 +11,7 @@ from gateway.accounts.users import Users
 from gateway.aggregation import Aggregation
 from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
+from gateway.evidence import Evidence
 from gateway.ledger import Ledger
 from gateway.live import LiveBus
 from gateway.metrics import Metrics
@@ -49,3 +50,4 @@ class Services:
     passes: Passes
     throttle: Throttle
     receipts: Receipts
+    evidence: Evidence

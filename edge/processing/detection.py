@@ -5,8 +5,9 @@ ISO 13374 block: data manipulation. In shadow mode by itself: readings, and no a
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, StringConstraints, model_validator
@@ -14,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 from contract.messages import PointDeclaration
 from contract.values import GOOD, Quality, Reading, bad, check_point
 from edge.errors import Misconfigured
+from edge.evidence_picture import black_out, picture, smaller
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.models import opened
@@ -30,6 +32,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3, max_length=64)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
+LOOKS = 6  # pictures kept for evidence, at most 3 MiB each
+_UNSURE = 0.5  # of the threshold: from here a person is blurred in evidence, though not counted
 MOST = 1000.0  # a count beyond is no count: the grid of the model has no more cells
 
 
@@ -46,6 +50,10 @@ class DetectorSettings(ProcessorSettings):
     zones: dict[Word, Polygon] = Field(
         {}, max_length=16, description="Polygons to count in, by name: the middle of a box's lower edge decides"
     )
+    privacy: list[Polygon] = Field([], max_length=32, description="Polygons that are black for the model and in evidence")
+    evidence: bool = Field(False, description="A picture goes with each alarm that begins on a count of this detector")
+    blur: list[Word] = Field(["person"], max_length=32, description="Classes that are blurred in evidence unless the alarm is about them")
+    blur_heads: bool = Field(False, description="The upper quarter of the boxes that the alarm is about is blurred too")
     under: Word = Field("objects", description="The points are CAMERA/UNDER/…; give a second detector of a camera another word")
 
     @model_validator(mode="after")
@@ -58,6 +66,15 @@ class DetectorSettings(ProcessorSettings):
             for zone in ("", *(f"{zone}/" for zone in self.zones)):
                 check_point(f"{self.input}/{self.under}/{zone}{label}")
         return self
+
+
+class Look(NamedTuple):
+    """What the model found in one picture, kept for evidence: ``sure`` boxes count, the others are only blurred."""
+
+    time_ns: int
+    image: Array
+    found: Detections
+    sure: Array
 
 
 class DetectorProcessor:
@@ -77,6 +94,8 @@ class DetectorProcessor:
         self._prefix = f"{settings.input}/{settings.under}"
         self._masks = [np.array(polygon) for polygon in settings.masks]
         self._zones = {name: np.array(polygon) for name, polygon in settings.zones.items()}
+        self._privacy = [np.array(polygon) for polygon in settings.privacy]
+        self._looks: deque[Look] = deque(maxlen=LOOKS)
         self._model: Model | None = None
         self._classes: tuple[str, ...] = ()
         self._size = (0, 0)
@@ -123,6 +142,8 @@ class DetectorProcessor:
             )
         if missing := [label for label in self._settings.classes if label not in self._classes]:
             raise Misconfigured(f"{where} {name}: has no class {', '.join(missing)}; it has {', '.join(self._classes)}")
+        if self._settings.evidence and (missing := [label for label in self._settings.blur if label not in self._classes]):
+            raise Misconfigured(f"{where} {name}: cannot blur {', '.join(missing)}; it has {', '.join(self._classes)}")
         self._size = int(shape[3]), int(shape[2])
         self._threshold = self._settings.threshold or model.card.threshold.value
         self._model = model
@@ -139,18 +160,51 @@ class DetectorProcessor:
             return []
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
-        found, quality = self._look(item.image)
+        image = black_out(item.image, self._privacy) if self._privacy else item.image
+        found, quality = self._look(image, item.time_ns)
         latency = (time.perf_counter() - begun) * 1e3
         values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
         return self._news.of([Reading(point, item.time_ns, values.get(name), quality) for point, name in self._names], item.time_ns)
 
-    def _look(self, image: Array) -> tuple[Detections | None, Quality]:
+    def evidence(self, point: str, time_ns: int) -> bytes | None:
+        """The picture that was looked at nearest to that time, where the point is one of this detector's counts or scores. See `Witness`."""
+        if not self._settings.evidence or not point.startswith(f"{self._prefix}/"):
+            return None
+        zone, _, label = point[len(self._prefix) + 1 :].rpartition("/")
+        label = label if label in self._settings.classes else label.removesuffix("_score")
+        looks = tuple(self._looks)
+        if label not in self._classes or not looks:
+            return None
+        look = min(looks, key=lambda look: abs(look.time_ns - time_ns))
+        height, width = look.image.shape[:2]
+        boxes, share = look.found.boxes, np.array([width, height], np.float32)
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+        about = look.sure & (look.found.labels == self._classes.index(label))
+        for mask in self._masks:
+            about &= ~inside(middle / share, mask)
+        if zone:
+            about &= inside(np.stack([middle[:, 0], boxes[:, 3]], axis=1) / share, self._zones[zone])
+        hidden = np.isin(look.found.labels, [self._classes.index(other) for other in self._settings.blur]) & ~about
+        for x, y in middle[about]:  # whoever wears, or lacks, what the alarm is about is part of it
+            hidden &= ~((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]))
+        return picture(look.image, boxes[about], boxes[hidden], heads=self._settings.blur_heads)
+
+    def _remember(self, image: Array, time_ns: int, found: Detections, sure: Array) -> None:
+        small, scale = smaller(image)
+        self._looks.append(Look(time_ns, small, found._replace(boxes=found.boxes * scale), sure))
+
+    def _look(self, image: Array, time_ns: int) -> tuple[Detections | None, Quality]:
         if self._model is None:
             return None, bad("no_model")
         try:
             tensor, transform = preprocess(image, self._size)
             (output,) = self._model.run({self._model.card.inputs[0].name: tensor}, finite=True).values()
-            found = decode(output, len(self._classes), transform, self._threshold, OVERLAP)
+            floor = self._threshold * _UNSURE if self._settings.evidence else self._threshold
+            found = decode(output, len(self._classes), transform, floor, OVERLAP)
+            if self._settings.evidence:
+                sure = found.scores >= self._threshold
+                self._remember(image, time_ns, found, sure)
+                found = Detections(found.boxes[sure], found.scores[sure], found.labels[sure])
         except BadPicture:
             return None, bad("no_picture")
         except BadOutput as error:
