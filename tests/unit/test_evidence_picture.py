@@ -18,7 +18,7 @@ EVENT, OTHER = np.array([[40, 60, 160, 300]], np.float32), np.array([[300, 80, 4
 
 def scene(height: int = 360, width: int = 640) -> Array:
     """Coarse noise: each place looks like no other, and JPEG keeps it."""
-    few = np.random.default_rng(7).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+    few = np.random.default_rng(7).integers(0, 255, (height // 4, width // 4, 3), np.uint8)
     return cv2.resize(few, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
@@ -46,7 +46,8 @@ def test_others_are_not_recognised_and_the_event_is() -> None:
     assert detail(shown) < 0.03 * detail(original)
     assert np.abs(shown[80:320, 300:420].astype(int) - original[80:320, 300:420]).mean() > 20
     outside = np.abs(shown[:, 500:].astype(int) - original[:, 500:]).mean()
-    assert outside < 8, "what is no box stays as it was"
+    assert outside < 12  # JPEG of noise
+    assert recognised(shown, original, np.array([480, 40, 630, 320])) > 0.95, "what is no box stays as it was"
 
 
 def test_heads_are_hidden_where_the_site_says_so() -> None:
@@ -71,7 +72,8 @@ def test_odd_boxes_break_nothing(box: list[float]) -> None:
 def test_noise_of_a_large_camera_fits_and_carries_no_metadata() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (2160, 3840, 3), np.uint8)
     small, scale = smaller(noise)
-    assert (small.shape, scale) == ((720, 1280, 3), pytest.approx(1 / 3))
+    assert small.shape == (720, 1280, 3)
+    assert scale == pytest.approx(1 / 3)
     data = picture(np.random.default_rng(2).integers(0, 255, small.shape, np.uint8), EVENT, OTHER, heads=False)
     assert len(data) <= LARGEST
     assert b"Exif" not in data
