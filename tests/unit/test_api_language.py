@@ -21,7 +21,7 @@ WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
 ENDINGS: dict[str, set[str]] = {
-    "review.": ("true", "false", "nuisance", "test", "unreviewed", "per_day"),
+    "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),
     "state.": set(State),
