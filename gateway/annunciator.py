@@ -131,7 +131,9 @@ class Annunciator:
             self._put(Tick(now_ns))
 
     def announce(self, view: AlarmView, *, news: bool = False) -> None:
-        """Tells the live bus and the retained topic where an alarm stands. ``news``: sound and notify."""
+        """Tells the live bus and the retained topic where an alarm stands, unless it is a shadow. ``news``: sound and notify."""
+        if view.definition.shadow:
+            return
         if view.version < self._versions.get(view.key, 0):
             return  # somebody acted meanwhile, and that was announced already
         self._versions[view.key] = view.version

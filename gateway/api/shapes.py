@@ -71,6 +71,7 @@ class EntryShape(BaseModel):
     who: str | None
     note: str
     until: float | None
+    shadow: bool
 
 
 class HistoryShape(BaseModel):
