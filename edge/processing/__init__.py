@@ -90,5 +90,6 @@ REGISTRY: dict[str, str] = {
     "gas-mixture": "edge.processing.gas_mixture:GasMixtureProcessor",
     "o2-pressure": "edge.processing.o2_pressure:O2PressureProcessor",
     "scoring": "edge.processing.rows_scoring:ScoringProcessor",
+    "person-watch": "edge.processing.person_watch:PersonWatchProcessor",
     "vibration": "edge.processing.vibration:VibrationProcessor",
 }
