@@ -34,15 +34,25 @@ def periods(shifts: Sequence[str], time_zone: str) -> dict[Over, Shifts]:
 
 
 class Aggregation:
-    """``unit_of`` says in which unit a node declared a point, None where it is not known. `look` blocks; `run` calls it in a thread."""
+    """``unit_of`` says in which unit a node declared a point, None where it is not known; ``told`` hears of running figures.
+
+    `look` blocks; `run` calls it in a thread.
+    """
 
     def __init__(
-        self, aggregates: Sequence[Aggregate], store: TimeSeriesStore, begins: dict[Over, Shifts], unit_of: Callable[[Series], str | None]
+        self,
+        aggregates: Sequence[Aggregate],
+        store: TimeSeriesStore,
+        begins: dict[Over, Shifts],
+        unit_of: Callable[[Series], str | None],
+        *,
+        told: Callable[[StoreFrame], None] = lambda _: None,
     ) -> None:
         self._aggregates = list(aggregates)
         self._store = store
         self._begins = begins
         self._unit_of = unit_of
+        self._told = told
         self._tallies: dict[tuple[str, int], Tally] = {}  # of running periods, by point and beginning
         self._looked_ns: int | None = None
         self._complaints: dict[str, str] = {}
@@ -63,14 +73,15 @@ class Aggregation:
         """Until cancelled."""
         while self._aggregates:
             try:
-                await asyncio.to_thread(self.look, time.time_ns())
+                for frame in await asyncio.to_thread(self.look, time.time_ns()):
+                    self._told(frame)
             except (StoreUnavailable, StoreRefused) as error:
                 log.warning("figures wait for the store: %s", error)
             await asyncio.sleep(EVERY)
         await asyncio.Event().wait()
 
-    def look(self, now_ns: int) -> None:
-        """Writes the running figures, and those of periods that are due to be counted again. Raises StoreUnavailable, and then nothing is lost."""
+    def look(self, now_ns: int) -> list[StoreFrame]:
+        """Writes the running figures, which it returns, and those that are due to be counted again. Raises StoreUnavailable: nothing is lost."""
         due = sorted({(over, start) for over in {one.over for one in self._aggregates} for start in self._due(self._begins[over], now_ns)})
         frames = [frame for over, start in due if (frame := self._frame(over, start, now_ns)) is not None]
         if frames:
@@ -79,6 +90,7 @@ class Aggregation:
         kinds = {one.point: one.over for one in self._aggregates}
         self._tallies = {key: tally for key, tally in self._tallies.items() if (kinds[key[0]], key[1]) in running}
         self._looked_ns = now_ns
+        return [frame for frame in frames if (frame.time_ns in {start for _, start in running})]
 
     def _due(self, begins: Shifts, now_ns: int) -> list[int]:
         """The beginnings of the running period and of those that are to be counted again: the last two at the first look."""

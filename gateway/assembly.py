@@ -10,6 +10,8 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
+from contract.frames import to_ms
+from contract.messages import Ack, encode
 from contract.topics import node_topic
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
@@ -21,18 +23,22 @@ from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import WAITING_VALUES, Batcher
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.evidence import Evidence, Picture
 from gateway.ingest import Ingest
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
+from gateway.notify.receipts import Receipts
+from gateway.notify.room import Notifications
 from gateway.opening import open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
 from gateway.site_rules import SiteRules
-from gateway.store import Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.upkeep import keep_up
 from rules.moment import Instant
 
 log = logging.getLogger(__name__)
@@ -56,7 +62,7 @@ class Gateway:
             engine = open_database(config.database_url)
         metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
         nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
-        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit)
+        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit, told=self._figure)
         self.approvals = Approvals(engine, required=config.approve_nodes)
         self._silence = silence(config.silence_after)
         self._deaf_since: float | None = time.monotonic()
@@ -91,8 +97,25 @@ class Gateway:
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
         parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
-        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
-        self.services = Services(config, engine, store, ledger, *parts, *people)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.evidence = Evidence(
+            engine,
+            config.data_dir / "evidence",
+            metrics,
+            days=config.evidence_days,
+            acknowledge=self._evidence_kept,
+            refused=self._evidence_refused,
+        )
+        self.notifications = Notifications(
+            config.notify,
+            people[-1],
+            site=config.site,
+            language=config.language,
+            time_zone=config.time_zone,
+            standing=annunciator.standing,
+            malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+        )
+        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -102,6 +125,7 @@ class Gateway:
             rejects=self.rejects,
             rules=self.rules,
             approvals=self.approvals,
+            evidence=self.evidence,
             bus=bus,
             metrics=metrics,
             silence_after=config.silence_after,
@@ -114,8 +138,10 @@ class Gateway:
         annunciator = self.services.annunciator
         views = await asyncio.to_thread(annunciator.load)
         self._active = {(view.node, view.definition.id) for view in views if view.now.active}
-        annunciator.declared(GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions], None, now_ns=time.time_ns())
-        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now())
+        annunciator.declared(
+            GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions, *self.notifications.definitions], None, now_ns=time.time_ns()
+        )
+        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), self.notifications.definitions)
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
         self.services.nodes.resume(time.time_ns())
         rooms = {
@@ -125,6 +151,9 @@ class Gateway:
             "rejects": self.rejects.run(),
             "liveness": self._watch(),
             "figures": self.aggregation.run(),
+            "notify": self.notifications.run(),
+            "upkeep": keep_up(self.services.store, Retention()),
+            "evidence": self.evidence.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
@@ -158,6 +187,15 @@ class Gateway:
     def _handle(self, incoming: Incoming) -> None:
         self.ingest.handle(incoming)
 
+    def _evidence_kept(self, node: str, event: str) -> None:
+        birth = self.services.nodes.birth(node)
+        ack = Ack(birth.boot if birth is not None else "unknown", [], [event])
+        self.session.publish(node_topic(self.services.config.site, node, "ack"), encode(ack))
+
+    def _evidence_refused(self, picture: Picture, why: str) -> None:
+        topic = node_topic(self.services.config.site, picture.node, "evidence", picture.event)
+        self.rejects.refuse(Refused(picture.node, topic, "bad_evidence", "payload", why, picture.received_ns, picture.data[:64]))
+
     def _retain(self, topic: str, payload: bytes) -> None:
         if self.session.up:  # while it is not, everything is published again when it is
             self.session.publish(topic, payload, retain=True)
@@ -170,6 +208,10 @@ class Gateway:
         except StoreUnavailable as error:
             log.warning("rules begin without the newest values: %s", error)
             return {}
+
+    def _figure(self, frame: StoreFrame) -> None:
+        data = {"node": frame.node, "time": to_ms(frame.time_ns), "values": dict(frame.values), "quality": dict(frame.quality)}
+        self.services.bus.publish(LiveEvent("readings", data))
 
     def _rule_told(self, what: AlarmEvent) -> None:
         log.info("rule=%s %s value=%s quality=%s", what.definition, what.transition, what.value, what.quality)

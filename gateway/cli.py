@@ -103,6 +103,24 @@ def approve(config: Path, node: str, who: str, note: str, withdraw: bool) -> Non
         let_in(config, node, who=who, note=note, withdraw=withdraw)
 
 
+@main.command("notify-test")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("channel")
+def notify_test(config: Path, channel: str) -> None:
+    """Send a test message through CHANNEL."""
+    from gateway.notify import ChannelFailed
+    from gateway.notify.room import try_channel
+    from gateway.opening import check as check_file
+
+    with _explained():
+        checked = check_file(config)
+        try:
+            told = try_channel(checked.notify, channel, site=checked.site, language=checked.language)
+        except ChannelFailed as error:
+            raise click.ClickException(f"{channel}: {error}") from None
+    click.echo(f'{channel}: sent "{told.title}"')
+
+
 ROLES = click.Choice(["viewer", "operator", "engineer", "administrator"])
 
 

@@ -14,6 +14,7 @@ from gateway.admission import CENTURY_NS, Refusal, Skew, admit, time_event
 from gateway.annunciator import Annunciator
 from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import Batcher
+from gateway.evidence import Evidence, Picture
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import silence
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 KNOWN_TOPICS = 50_000
 SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the rest is told as a number
 _FROM_US = frozenset({"ack", "cmd"})
-_PASSED_OVER = frozenset({"evidence", "result"})
+_PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
 
 
@@ -58,6 +59,7 @@ class Ingest:
         rejects: Rejects,
         rules: SiteRules,
         approvals: Approvals,
+        evidence: Evidence,
         bus: LiveBus,
         metrics: Metrics,
         silence_after: float,
@@ -70,6 +72,7 @@ class Ingest:
         self._rejects = rejects
         self._rules = rules
         self._approvals = approvals
+        self._evidence = evidence
         self._bus = bus
         self._metrics = metrics
         self._late_after = late_after
@@ -95,6 +98,8 @@ class Ingest:
             self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
             return
         self._metrics.messages.labels(topic.kind).inc()
+        if topic.kind == "evidence" and self._approvals.approved(topic.node):
+            self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
             return
         if not incoming.payload and topic.kind not in _NUMBERED:

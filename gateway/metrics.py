@@ -22,6 +22,12 @@ class Metrics:
         self.unapproved = Counter(
             "muki_unapproved", "Messages of nodes that nobody has approved: not acknowledged, they wait on the node", registry=self.registry
         )
+        self.evidence = Counter(
+            "muki_evidence",
+            "Pictures received, by outcome: kept, duplicate, refused, unknown_event, no_room, failed",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.dead_letters = Counter("muki_dead_letters", "Frames that the store refused for ever", registry=self.registry)
         self.store_errors = Counter("muki_store_errors", "Writes that failed and were tried again", registry=self.registry)
         self.journal_errors = Counter("muki_journal_errors", "Journal writes that failed and were tried again", registry=self.registry)

@@ -3,22 +3,24 @@
 import asyncio
 import logging
 import secrets
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-import aiomqtt
-
 from contract.messages import Ack, encode
 from contract.topics import from_nodes_filter, node_topic
 from gateway.config import BrokerConfig
 from gateway.ledger import Entry, Range, add
+from gateway.mqtt import MqttError, WrongVersion
+from gateway.mqtt.client import Client, Login, connected
+from gateway.mqtt.packets import FAILED, V5, V311, reason
 
 log = logging.getLogger(__name__)
 
-INBOX = 20_000  # messages between socket and handler; data beyond that is dropped unacknowledged and comes again
 OUTBOX = 10_000
+AT_ONCE = 100  # messages published before the first of them is confirmed
 MAX_BACKOFF = 5.0
 
 
@@ -54,6 +56,8 @@ class Session:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._version = V5
+        self._refused = False
         self.up = False
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -84,90 +88,88 @@ class Session:
         backoff = 0.1
         while True:
             try:
-                async with self._client() as client:
+                async with connected(self._login(), self._version, self._take) as client:
                     await client.subscribe(from_nodes_filter(self._site), qos=1)
                     backoff = 0.1
                     log.info("connected to the broker %s:%d", self._broker.host, self._broker.effective_port)
                     self._tell(up=True)
                     await self._serve(client)
-            except (aiomqtt.MqttError, OSError) as error:
+            except WrongVersion:
+                if self._version == V5:  # the embedded broker, old PLC gateways
+                    self._version = V311
+                    continue
+                log.warning("broker %s:%d speaks neither MQTT 5 nor MQTT 3.1.1", self._broker.host, self._broker.effective_port)
+                self._version = V5
+            except (MqttError, OSError) as error:
                 log.warning("broker %s:%d: %s; trying again in %.1f s", self._broker.host, self._broker.effective_port, error, backoff)
             finally:
                 self._tell(up=False)
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, MAX_BACKOFF)
 
-    def _client(self) -> aiomqtt.Client:
-        tls = aiomqtt.TLSParameters(ca_certs=str(self._broker.tls_ca)) if self._broker.tls_ca else None
-        return aiomqtt.Client(
+    def _login(self) -> Login:
+        return Login(
             self._broker.host,
             self._broker.effective_port,
-            username=self._broker.username,
-            password=self._broker.password(),
-            identifier=f"muki-gateway-{self._site}-{secrets.token_hex(4)}",
-            keepalive=self._broker.keepalive,
-            tls_params=tls,
-            queue_type=self._inbox_type(),
-            timeout=5,
+            f"muki-gateway-{self._site}-{secrets.token_hex(4)}",
+            self._broker.keepalive,
+            self._broker.username,
+            self._broker.password(),
+            ssl.create_default_context(cafile=str(self._broker.tls_ca)) if self._broker.tls_ca else None,
         )
 
-    def _inbox_type(self) -> type["asyncio.Queue[aiomqtt.Message]"]:
-        """A queue that hands each message to the handler as the socket is read: no task a message, nothing waits in memory.
-
-        The client acknowledges to the broker after the handler, and the sockets' own buffers are the back-pressure.
-        """
-        handle = self._take
-
-        class Direct(asyncio.Queue[aiomqtt.Message]):
-            def put_nowait(self, item: aiomqtt.Message) -> None:
-                handle(item)
-
-        return Direct
-
-    def _take(self, message: aiomqtt.Message) -> None:
-        payload = message.payload
-        if not isinstance(payload, bytes):  # the client's types allow more than the network delivers
-            payload = b"" if payload is None else str(payload).encode()
+    def _take(self, topic: str, payload: bytes, retained: bool) -> None:
         try:
-            self._handle(Incoming(str(message.topic), payload, message.retain, time.time_ns()))
+            self._handle(Incoming(topic, payload, retained, time.time_ns()))
         except Exception:
-            log.exception("a message on %s could not be handled", message.topic)
+            log.exception("a message on %s could not be handled", topic)
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: Client) -> None:
         sender = asyncio.create_task(self._send(client), name="mqtt-sender")
-        reader = asyncio.create_task(self._until_lost(client), name="mqtt-reader")
         try:
-            done, _ = await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait({sender, client.lost}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (sender, client.lost):
+                if ended.done():
+                    ended.result()
         finally:
-            for task in (sender, reader):
-                task.cancel()
-            await asyncio.gather(sender, reader, return_exceptions=True)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
 
-    @staticmethod
-    async def _until_lost(client: aiomqtt.Client) -> None:
-        async for _ in client.messages:  # the queue stays empty: this ends by the exception that tells of the loss
-            raise AssertionError("the inbox hands everything to the handler")
-
-    async def _send(self, client: aiomqtt.Client) -> None:
+    async def _send(self, client: Client) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._acks or self._outbox:
                 await self._send_acks(client)
-                if self._outbox:
-                    message = self._outbox[0]
-                    await client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-                    if self._outbox and self._outbox[0] is message:
-                        self._outbox.popleft()
+                await self._send_some(client)
             self._idle.set()
 
-    async def _send_acks(self, client: aiomqtt.Client) -> None:
+    async def _send_some(self, client: Client) -> None:
+        """The oldest of the outbox; what the broker does not confirm stays in it."""
+        sent = [self._outbox.popleft() for _ in range(min(AT_ONCE, len(self._outbox)))]
+        try:
+            for future in [await client.publish(one.topic, one.payload, retain=one.retain) for one in sent]:
+                self._confirmed(await client.confirmed(future))
+            sent.clear()
+        finally:
+            room = OUTBOX - len(self._outbox)
+            self._outbox.extendleft(reversed(sent[-room:] if room else []))
+
+    async def _send_acks(self, client: Client) -> None:
         acks, self._acks = self._acks, {}
+        waiting = []
         for (node, boot), seqs in acks.items():
             ranges: list[Range] = add((), seqs)
-            await client.publish(node_topic(self._site, node, "ack"), encode(Ack(boot, ranges)), qos=1)
+            waiting.append(await client.publish(node_topic(self._site, node, "ack"), encode(Ack(boot, ranges))))
+        for future in waiting:
+            self._confirmed(await client.confirmed(future))
+
+    def _confirmed(self, code: int) -> None:
+        if code >= FAILED and not self._refused:
+            self._refused = True
+            log.error(
+                "the broker refuses what the gateway publishes (%s): its account must be allowed to write acks and alarms", reason(code)
+            )
 
     def _tell(self, *, up: bool) -> None:
         if self.up != up:

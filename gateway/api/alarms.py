@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
 
 from contract.alarms import Trigger
+from contract.frames import to_ms
 from gateway.alarms.journal import NotPossible, UnknownAlarm
 from gateway.alarms.view import AlarmView
 from gateway.api.access import Operator, author
 from gateway.api.errors import Parts, Refused
 from gateway.api.moments import moment_ns
-from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, Shelving
+from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, NoticeShape, Shelving
 from gateway.services import Services
 
 router = APIRouter(prefix="/alarms", tags=["alarms"])
@@ -46,6 +47,13 @@ async def history(
     except ValueError as error:
         raise Refused(422, "bad_cursor", str(error)) from None
     return {"entries": [entry.to_json() for entry in entries], "next": entries[-1].cursor if len(entries) == limit else None}
+
+
+@router.get("/{key}/notices", response_model=list[NoticeShape])
+async def notices(services: Parts, key: Key) -> list[dict[str, object]]:
+    """Who was told of the alarm through which channel, newest first; ``after`` is 0 for the first word and the step's seconds for an escalation."""
+    receipts = await run_in_threadpool(services.receipts.of, key)
+    return [{"event": notice.event, "channel": notice.channel, "after": notice.after, "sent": to_ms(sent)} for notice, sent in receipts]
 
 
 @router.post("/{key}/acknowledge", response_model=AlarmShape, responses=_REFUSALS)

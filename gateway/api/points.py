@@ -17,6 +17,7 @@ from gateway.api.shapes import PointShape, ReadingsShape
 from gateway.malfunctions import GATEWAY_NODE
 from gateway.services import Services
 from gateway.store import Sample, Series
+from gateway.store.rollup import grid
 
 router = APIRouter(tags=["points"])
 MAX_SPAN_NS = 5 * 366 * 86_400_000_000_000  # five years: longer than any raw data is kept
@@ -59,13 +60,14 @@ async def readings(
     if declared is None and not await run_in_threadpool(services.store.latest, [series]):
         raise Refused(404, "unknown_point", f"node {node!r} has no point {point!r}: see GET /points")
     slots = await run_in_threadpool(services.store.buckets, series, start_ns, end_ns, buckets)
+    kept = await run_in_threadpool(services.store.kept)
     return {
         "node": node,
         "point": point,
         "unit": declared.unit if declared else "",
         "start": to_ms(start_ns),
         "end": to_ms(end_ns),
-        "width": (end_ns - start_ns) / buckets / 1e6,
+        "width": grid(start_ns, end_ns, buckets, kept).width_ns / 1e6,
         "buckets": [
             {"time": to_ms(slot.start_ns), "minimum": slot.minimum, "maximum": slot.maximum, "mean": slot.mean, "samples": slot.samples}
             for slot in slots

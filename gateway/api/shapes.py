@@ -71,6 +71,7 @@ class EntryShape(BaseModel):
     who: str | None
     note: str
     until: float | None
+    shadow: bool
 
 
 class HistoryShape(BaseModel):
@@ -97,6 +98,15 @@ class Shelving(_Strict):
     who: str = Field(default="", max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
     until: float | str
+
+
+class NoticeShape(BaseModel):
+    """One message that went out about an alarm."""
+
+    event: str
+    channel: str
+    after: float
+    sent: float
 
 
 class LimitShape(BaseModel):

@@ -1,6 +1,7 @@
 """What a store accepts: every frame is checked and brought into one form before a store sees it, so that all stores keep the same."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from typing import NamedTuple
 
@@ -21,6 +22,15 @@ class Intake(NamedTuple):
 
     frames: list[StoreFrame]
     refused: list[tuple[StoreFrame, str]]
+
+    def recent(self, raw_from_ns: int) -> list[StoreFrame]:
+        """The frames that are not older than what retention has left; the others are refused."""
+        if not raw_from_ns or all(frame.time_ns >= raw_from_ns for frame in self.frames):
+            return self.frames
+        when = datetime.fromtimestamp(raw_from_ns // 10**9, UTC).isoformat()
+        reason = f"older than the retention of raw readings, which keeps them from {when} on"
+        self.refused.extend((frame, reason) for frame in self.frames if frame.time_ns < raw_from_ns)
+        return [frame for frame in self.frames if frame.time_ns >= raw_from_ns]
 
     def raise_refused(self) -> None:
         """Raises StoreRefused when a frame was refused."""

@@ -23,10 +23,12 @@ from gateway.api.stream import end_streams
 from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.evidence import Evidence
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.receipts import Receipts
 from gateway.rejects import Rejects
 from gateway.services import Services
 from gateway.store import StoreFrame
@@ -86,8 +88,18 @@ class WebSite:
         approvals = Approvals(engine, required=config.approve_nodes)
         aggregation = Aggregation(config.aggregates, self.store, periods(config.shifts, config.time_zone), self.nodes.unit)
         parts = (self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects, approvals, aggregation)
-        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle())
-        self.services = Services(config, engine, self.store, ledger, *parts, *people)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.evidence = Evidence(
+            engine,
+            folder / "evidence",
+            metrics,
+            days=30.0,
+            acknowledge=lambda node, event: self.kept.append((node, event)),
+            refused=lambda picture, why: self.refused.append((picture.event, why)),
+        )
+        self.kept: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str]] = []
+        self.services = Services(config, engine, self.store, ledger, *parts, *people, self.evidence)
         self.app = create_app(self.services)
         self._events = 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from contract.alarms import ConditionKind, Priority, SignalClass, State, Transition, Trigger
 from contract.values import Level
+from gateway.accounts.roles import Role
 from gateway.nodes import Status
 from gateway.web import language
 from gateway.web.language import LANGUAGES, choose, texts
@@ -20,6 +21,7 @@ WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
 ENDINGS: dict[str, set[str]] = {
+    "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),
     "state.": set(State),
@@ -35,6 +37,7 @@ ENDINGS: dict[str, set[str]] = {
     "chart.range.": {"15m", "1h", "8h", "7d"},
     "quality.reason.": set(),  # other reasons are shown as they are
     "reason.": {"other"},
+    "role.": set(Role),
 }
 
 
