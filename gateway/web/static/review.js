@@ -1,7 +1,8 @@
 // Pictures of alarms, one at a time: 1 to 4 judge, J and K move.
 
+import { account, entered, failure } from "./frame.js";
 import { get, post } from "./server.js";
-import { limitText, measured, moment, reasonText, t } from "./words.js";
+import { limitText, measured, moment, t } from "./words.js";
 
 const AGAIN = 15000; // ms between looks for new pictures
 const part = (id) => document.getElementById(id);
@@ -36,7 +37,9 @@ function say(text) {
 }
 
 async function judge(verdict) {
-  if (!shown || busy) return;
+  if (!shown || busy || document.querySelector("dialog[open]")) return;
+  if (!(await account.ready())) return;
+  signed();
   const who = part("who").value.trim();
   if (!part("who").hidden && !who) {
     say(t("review.name_first"));
@@ -52,7 +55,7 @@ async function judge(verdict) {
     show();
     await figures();
   } catch (error) {
-    say(reasonText(error.reason ?? String(error)));
+    say(failure(error));
   } finally {
     busy = false;
   }
@@ -79,7 +82,7 @@ async function look() {
     show();
     await figures();
   } catch (error) {
-    say(reasonText(error.reason ?? String(error)));
+    say(failure(error));
   }
 }
 
@@ -103,7 +106,11 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-const session = await get("/session").catch(() => ({ name: "" }));
-if (session.name) for (const element of [part("who"), document.querySelector("label[for=who]")]) element.hidden = true;
+function signed() {
+  for (const element of [part("who"), document.querySelector("label[for=who]")]) element.hidden = Boolean(account.known.name);
+}
+
+await entered();
+signed();
 await look();
 setInterval(look, AGAIN);
