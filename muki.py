@@ -9,6 +9,7 @@ COMMANDS = {
     "demo": ("deploy.demo:main", "A simulated mine, its agents and a gateway on this machine."),
     "edge": ("edge.cli:main", "The agent on the device: scan, check, run."),
     "gateway": ("gateway.cli:main", "Broker to history, alarms and the operator's page."),
+    "ledger": ("gateway.cli:ledger", "What every node sent, what is stored of it, and what is missing."),
     "models": ("models.cli:main", "The models: list, verify, evaluate."),
     "simulate": ("simulators.cli:main", "A mine that speaks the field's own protocols."),
 }
@@ -33,7 +34,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as missing:
-            extra = "gateway" if ctx.invoked_subcommand == "gateway" else "edge"
+            extra = "gateway" if COMMANDS[str(ctx.invoked_subcommand)][0].startswith("gateway.") else "edge"
             raise click.ClickException(
                 f"needs the Python package {missing.name!r}, which is not installed; the extra brings it: pip install 'muki[{extra}]'"
             ) from missing

@@ -48,7 +48,9 @@ class Node(asyncio.Protocol):
         self.ready = asyncio.get_running_loop().create_future()
         self._reader = Reader(V5, message=self._message, other=self._other)
         self._last_ms = 0
-        bodies = [",".join(f'"{point}":{(place * 7 + turn * 13) % 1000 / 10}' for place, point in enumerate(points)) for turn in range(BODIES)]
+        bodies = [
+            ",".join(f'"{point}":{(place * 7 + turn * 13) % 1000 / 10}' for place, point in enumerate(points)) for turn in range(BODIES)
+        ]
         topic = f"muki/v1/{site}/{self.name}/data"
         self._templates = []
         for body in bodies:

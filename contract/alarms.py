@@ -91,6 +91,7 @@ class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
     group: str = ""
     suppress_when: Suppression | None = None
+    shadow: Annotated[bool, msgspec.Meta(description="It is tried out: recorded and reviewed, and nobody is alerted")] = False
 
 
 class Transition(StrEnum):

@@ -152,11 +152,12 @@ class Alarm(msgspec.Struct, frozen=True):
     sent: Milliseconds | None = None
 
 
-class Ack(msgspec.Struct, frozen=True):
-    """What the gateway has committed to disk: ranges of ``seq``, both ends included."""
+class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the gateway has committed to disk: ranges of ``seq``, both ends included; and the events whose evidence it keeps."""
 
     boot: Boot
     ranges: Annotated[list[tuple[Seq, Seq]], msgspec.Meta(description="[first, last], first <= last")]
+    evidence: list[str] = []
 
 
 class Reject(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,6 +32,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     "voltage": {"V": 1.0, "mV": 1e-3, "kV": 1e3},
     "power": {"W": 1.0, "kW": 1e3, "MW": 1e6},
     "energy": {"J": 1.0, "kWh": 3.6e6, "MWh": 3.6e9},
+    "specific energy": {"J/kg": 1.0, "kWh/t": 3600.0, "MJ/t": 1e3},
     "frequency": {"Hz": 1.0, "1/s": 1.0, "kHz": 1e3, "rpm": 1 / 60},
     "volume flow": {"m3/s": 1.0, "m3/h": 1 / 3600, "m3/min": 1 / 60, "l/s": 1e-3, "l/min": 1e-3 / 60, "l/h": 1e-3 / 3600},
     "volume": {"m3": 1.0, "l": 1e-3},

@@ -16,6 +16,7 @@ from edge.counting import SourceCounters
 from edge.disk import Disk
 from edge.disk_alarms import writes_point
 from edge.errors import EdgeError, Misconfigured, Retry
+from edge.evidence import EvidenceDesk, Spool, Witness
 from edge.health import PERIOD, Counters, Health, ModuleStatus
 from edge.host import Host
 from edge.known import Known, peek
@@ -45,7 +46,10 @@ class Agent:
         self._rules = AlarmRules(config.alarms, node, standing, suppressed)
         self._worker = Worker(config.processing, node)
         self._worker.restore(memories)
-        self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth)
+        witnesses = [entry.processor for entry in config.processing if isinstance(entry.processor, Witness)]
+        spool = Spool(config.data_dir / "evidence", min_free=config.outbox.min_free)
+        self._desk = EvidenceDesk(witnesses, spool)
+        self._publisher = Publisher(config.site, node, config.broker, self._disk, self._birth, evidence=spool)
         self._disk.changed = self._publisher.rewind
         disk_status = ModuleStatus(writes_point(node), "disk_refuses")
         self._panel = AlarmPanel(config.outputs, node, config.alarms, self._rules.standing(), config.silence_button)
@@ -63,6 +67,7 @@ class Agent:
             panel=self._panel,
             trust=self._trust,
             disk_status=disk_status,
+            evidence=self._desk.take,
         )
         self._panel.report_to(self._pipeline.handle)
         self._worker.deliver = self._pipeline.handle
@@ -132,6 +137,7 @@ class Agent:
                     *(group.create_task(work, name=name) for name, work in self._panel.tasks()),
                     group.create_task(self._pipeline.watch_time(), name="alarm-delays"),
                     group.create_task(self._worker.run(), name="processing"),
+                    group.create_task(self._desk.run(), name="evidence"),
                     group.create_task(self._report_health(), name="health"),
                     group.create_task(self._watchdog.run(), name="watchdog"),
                     *(

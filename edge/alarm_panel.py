@@ -33,13 +33,18 @@ class AlarmPanel:
         self._button = PinButton(silence, node, self.silence) if silence is not None and silence.gpio is not None else None
         self._press = Press()
         self.silence_point = silence.point if silence is not None else None
+        self._shadow = frozenset(definition.id for definition in definitions if definition.shadow)
         for alarm in standing:
+            if alarm.definition in self._shadow:
+                continue
             for driver in self.drivers:
                 driver.raised(alarm.definition)
 
     def take(self, events: Iterable[AlarmEvent]) -> None:
         """Changes what the outputs show. Does nothing that waits."""
         for event in events:
+            if event.definition in self._shadow:
+                continue
             for driver in self.drivers:
                 if event.transition is Transition.ACTIVE:
                     driver.raised(event.definition)

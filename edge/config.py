@@ -19,10 +19,11 @@ from edge.disk_alarms import disk_alarms, disk_points
 from edge.errors import Misconfigured
 from edge.health import PERIOD, health_points, malfunction_alarm, module_point, module_points
 from edge.host_alarms import PREFIX, host_alarms
+from edge.model_settings import ANY_MODEL, policy
 from edge.node_document import BrokerSettings, NodeDocument, OutboxSettings
 from edge.outputs import ConfiguredOutput, OutputContext
 from edge.outputs.silence import SilenceSettings
-from edge.processing import Processor, ProcessorContext, ProcessorSettings
+from edge.processing import Converting, Processor, ProcessorContext, ProcessorSettings
 from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
 from edge.trust_problems import declared_problems, trust_problems
@@ -73,10 +74,14 @@ class _Loader:
         self.points: dict[str, PointDeclaration] = {}
         self.declared_at: dict[str, Location] = {}
         self.packs: list[AppliedPack] = []
+        self.models = ANY_MODEL
 
     def load(self) -> NodeConfig:
         node = self.document.check(NodeDocument)
         sources = [entry for index in range(len(node.sources)) for entry in self._source(node.node, index)]
+        self.models, wrong = policy(node.models, self.folder)
+        for key, text in wrong:
+            self._problem(("models", *key), text)
         processing = [entry for index in range(len(node.processing)) for entry in self._processor(node.node, index)]
         self._names("sources", [entry.settings.name for entry in sources])
         self._names("processing", [entry.settings.name for entry in processing])
@@ -177,7 +182,7 @@ class _Loader:
             return
         try:
             settings = self.document.check(kind.Settings, location)
-            processor: Processor = kind(settings, ProcessorContext(node, self.folder))
+            processor: Processor = kind(settings, ProcessorContext(node, self.folder, self.models))
             self._declare(location, processor.points())
         except DocumentError as error:
             self.problems += error.problems
@@ -238,6 +243,9 @@ class _Loader:
                     self._problem(location, f"no source provides {wanted!r}; {_hint(wanted, candidates)}")
                 elif wanted in own:
                     self._problem(location, f"{wanted!r} is computed by this very processor: give it another input")
+            if isinstance(processor.processor, Converting):
+                for point, text in processor.processor.take_units(self.points):
+                    self._problem(("processing", index, _key_of(processor.settings, point)), text)
 
     def _written_alarms(self, node: NodeDocument) -> Iterator[tuple[AlarmSettings, Location]]:
         for index in range(len(node.alarms)):
@@ -302,6 +310,6 @@ def _texts(value: object) -> Iterator[str]:
 
 def _key_of(settings: ProcessorSettings, wanted: str) -> str:
     for name, value in settings.model_dump().items():
-        if value == wanted:
+        if value == wanted or (isinstance(value, dict) and wanted in value.values()):
             return name
     return "input"

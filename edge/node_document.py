@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.values import check_identifier
+from edge.model_settings import ModelsSettings
 from edge.outputs.silence import SilenceSettings
 from edge.trust_settings import TrustSettings
 
@@ -50,6 +51,7 @@ class NodeDocument(_Strict):
     packs: list[Any] = []
     outputs: list[Any] = []
     silence_button: SilenceSettings | None = None
+    models: ModelsSettings = Field(default_factory=lambda: ModelsSettings.model_validate({}))
 
     @field_validator("site", "node")
     @classmethod

@@ -52,6 +52,7 @@ class Pipeline:
         panel: AlarmPanel | None = None,
         trust: Trust | None = None,
         disk_status: ModuleStatus | None = None,
+        evidence: Callable[[Sequence[AlarmEvent]], None] | None = None,
     ) -> None:
         self._node = node
         self._points = points
@@ -62,6 +63,7 @@ class Pipeline:
         self._flush_every = flush_every
         self._panel = panel
         self._disk_status = disk_status
+        self._evidence = evidence
         self._trust = trust or Trust(points, {}, clock.now())
         self._lateness = Lateness()
         self._readings: list[Reading] = []
@@ -124,6 +126,8 @@ class Pipeline:
         """Events reach the local outputs now, and the disk at once, before the readings that wait with them."""
         if self._panel is not None:
             self._panel.take(events)
+        if self._evidence is not None:
+            self._evidence(events)
         for event in events:
             log.info("node=%s alarm=%s %s value=%s quality=%s", self._node, event.definition, event.transition, event.value, event.quality)
         self._events += events

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
@@ -21,6 +22,7 @@ from contract.topics import node_topic
 from edge.clock import MS, SECOND, now, synchronisation
 from edge.disk import Disk
 from edge.errors import Retry
+from edge.evidence import Spool
 from edge.node_document import BrokerSettings
 from edge.progress import Mark
 from edge.schedule import Choice, Schedule
@@ -34,6 +36,8 @@ _STEADY = 10.0  # s: a session that lasted this long was a good one
 _TURN = 20  # messages before the schedule is asked again, so that an alarm never waits behind a full window
 _GOODBYE = 1.5  # s
 _LOOK_AROUND = 5.0  # s between looks at what the session itself has to tell (clock)
+_EVIDENCE_EVERY = 1.0  # s between looks for pictures to send
+_EVIDENCE_AGAIN = 20.0  # s after which one that the gateway did not acknowledge is sent again
 SESSION_LIMIT = 300.0  # s: connecting, subscribing and each turn of sending have shorter limits of their own
 _COMPRESSED_ABOVE = 256 << 10  # bytes of a birth
 
@@ -41,13 +45,17 @@ _COMPRESSED_ABOVE = 256 << 10  # bytes of a birth
 class Publisher:
     """Runs until cancelled. `stored` takes what was just committed; ``birth`` is called at each connection."""
 
-    def __init__(self, site: str, node: str, broker: BrokerSettings, disk: Disk, birth: Callable[[], Birth]) -> None:
+    def __init__(
+        self, site: str, node: str, broker: BrokerSettings, disk: Disk, birth: Callable[[], Birth], *, evidence: Spool | None = None
+    ) -> None:
         self._node = node
         self._broker = broker
         self._disk = disk
         self._birth = birth
         self._topics = {kind: node_topic(site, node, kind) for kind in ("birth", "state", "data", "alarm", "ack")}
         self._identifier = f"muki-{site}-{node}"
+        self._evidence = evidence
+        self._evidence_topic = partial(node_topic, site, node, "evidence")
         self._schedule: Schedule | None = None
         self._wake = asyncio.Event()
         self._complaint = ""
@@ -136,6 +144,8 @@ class Publisher:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client, schedule), name="publisher-receive")
                 group.create_task(self._send(client, schedule, boot), name="publisher-send")
+                if self._evidence is not None:
+                    group.create_task(self._send_evidence(client, self._evidence), name="publisher-evidence")
         except BaseExceptionGroup as errors:
             leaf = _first(errors)
             if isinstance(leaf, aiomqtt.MqttError | Retry):
@@ -166,6 +176,21 @@ class Publisher:
                 if found is not clock:
                     clock = found
                     await self._publish_state(client)
+
+    async def _send_evidence(self, client: aiomqtt.Client, spool: Spool) -> None:
+        """Each picture, again and again until the gateway says that it keeps it: the broker's word is not the gateway's."""
+        sent: dict[str, float] = {}
+        while True:
+            await asyncio.sleep(_EVIDENCE_EVERY)
+            waiting = await asyncio.to_thread(spool.waiting)
+            sent = {event: when for event, when in sent.items() if event in waiting}
+            for event in waiting:
+                if time.monotonic() - sent.get(event, -_EVIDENCE_AGAIN) < _EVIDENCE_AGAIN:
+                    continue
+                data = await asyncio.to_thread(spool.read, event)
+                if data is not None:
+                    await client.publish(self._evidence_topic(event), data, qos=1)
+                    sent[event] = time.monotonic()
 
     async def _sleep(self, choice: Choice) -> None:
         seconds = _LOOK_AROUND
@@ -199,6 +224,8 @@ class Publisher:
                 log.log(level, "node=%s acknowledgement ignored: %s", self._node, error)
                 self._last_ack_error = str(error)
                 continue
+            if ack.evidence and self._evidence is not None:
+                await asyncio.to_thread(self._evidence.done, ack.evidence)
             if self._disk.knows(ack.boot):  # another boot's: of a file that is gone
                 self._disk.done(ack.boot, ack.ranges)
                 schedule.acknowledged(ack.boot, ack.ranges, time.monotonic_ns())

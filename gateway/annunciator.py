@@ -105,6 +105,10 @@ class Annunciator:
         self._metrics.alarms_standing.set(len(views))
         return views
 
+    def standing(self) -> list[AlarmView]:
+        """Every alarm that is not normal."""
+        return list(self._standing.values())
+
     def happened(self, event: AlarmEvent, *, received_ns: int, late: bool, entry: Entry | None) -> bool:
         """Takes an event for the journal; False when the line is full, then the node sends it again."""
         if len(self._jobs) >= WAITING and entry is not None:
@@ -127,7 +131,9 @@ class Annunciator:
             self._put(Tick(now_ns))
 
     def announce(self, view: AlarmView, *, news: bool = False) -> None:
-        """Tells the live bus and the retained topic where an alarm stands. ``news``: sound and notify."""
+        """Tells the live bus and the retained topic where an alarm stands, unless it is a shadow. ``news``: sound and notify."""
+        if view.definition.shadow:
+            return
         if view.version < self._versions.get(view.key, 0):
             return  # somebody acted meanwhile, and that was announced already
         self._versions[view.key] = view.version

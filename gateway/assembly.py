@@ -10,24 +10,35 @@ from types import TracebackType
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.alarms import AlarmDefinition, AlarmEvent
+from contract.frames import to_ms
+from contract.messages import Ack, encode
 from contract.topics import node_topic
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
+from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
+from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import WAITING_VALUES, Batcher
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.evidence import Evidence, Picture
 from gateway.ingest import Ingest
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
-from gateway.nodes import Change, Nodes, Status
+from gateway.nodes import Change, Nodes, NodeView, Status
+from gateway.notify.receipts import Receipts
+from gateway.notify.room import Notifications
 from gateway.opening import open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
 from gateway.site_rules import SiteRules
-from gateway.store import Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
+from gateway.upkeep import keep_up
 from rules.moment import Instant
 
 log = logging.getLogger(__name__)
@@ -51,6 +62,8 @@ class Gateway:
             engine = open_database(config.database_url)
         metrics, bus, ledger, journal = Metrics(), LiveBus(), Ledger(engine), Journal(engine)
         nodes = Nodes(engine, silence_after=config.silence_after, now_ns=time.time_ns())
+        self.aggregation = Aggregation(config.aggregates, store, periods(config.shifts, config.time_zone), nodes.unit, told=self._figure)
+        self.approvals = Approvals(engine, required=config.approve_nodes)
         self._silence = silence(config.silence_after)
         self._deaf_since: float | None = time.monotonic()
         self.session = Session(config.broker, config.site, handle=self._handle, connected=self._connected)
@@ -83,7 +96,26 @@ class Gateway:
             told=self._rule_told,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
         )
-        self.services = Services(config, engine, store, ledger, journal, nodes, bus, metrics, annunciator, self.rejects)
+        parts = (journal, nodes, bus, metrics, annunciator, self.rejects, self.approvals, self.aggregation)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.evidence = Evidence(
+            engine,
+            config.data_dir / "evidence",
+            metrics,
+            days=config.evidence_days,
+            acknowledge=self._evidence_kept,
+            refused=self._evidence_refused,
+        )
+        self.notifications = Notifications(
+            config.notify,
+            people[-1],
+            site=config.site,
+            language=config.language,
+            time_zone=config.time_zone,
+            standing=annunciator.standing,
+            malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+        )
+        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -92,6 +124,8 @@ class Gateway:
             annunciator=annunciator,
             rejects=self.rejects,
             rules=self.rules,
+            approvals=self.approvals,
+            evidence=self.evidence,
             bus=bus,
             metrics=metrics,
             silence_after=config.silence_after,
@@ -104,8 +138,10 @@ class Gateway:
         annunciator = self.services.annunciator
         views = await asyncio.to_thread(annunciator.load)
         self._active = {(view.node, view.definition.id) for view in views if view.now.active}
-        annunciator.declared(GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions], None, now_ns=time.time_ns())
-        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now())
+        annunciator.declared(
+            GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions, *self.notifications.definitions], None, now_ns=time.time_ns()
+        )
+        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), self.notifications.definitions)
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
         self.services.nodes.resume(time.time_ns())
         rooms = {
@@ -114,6 +150,10 @@ class Gateway:
             "annunciator": annunciator.run(),
             "rejects": self.rejects.run(),
             "liveness": self._watch(),
+            "figures": self.aggregation.run(),
+            "notify": self.notifications.run(),
+            "upkeep": keep_up(self.services.store, Retention()),
+            "evidence": self.evidence.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
@@ -147,6 +187,15 @@ class Gateway:
     def _handle(self, incoming: Incoming) -> None:
         self.ingest.handle(incoming)
 
+    def _evidence_kept(self, node: str, event: str) -> None:
+        birth = self.services.nodes.birth(node)
+        ack = Ack(birth.boot if birth is not None else "unknown", [], [event])
+        self.session.publish(node_topic(self.services.config.site, node, "ack"), encode(ack))
+
+    def _evidence_refused(self, picture: Picture, why: str) -> None:
+        topic = node_topic(self.services.config.site, picture.node, "evidence", picture.event)
+        self.rejects.refuse(Refused(picture.node, topic, "bad_evidence", "payload", why, picture.received_ns, picture.data[:64]))
+
     def _retain(self, topic: str, payload: bytes) -> None:
         if self.session.up:  # while it is not, everything is published again when it is
             self.session.publish(topic, payload, retain=True)
@@ -159,6 +208,10 @@ class Gateway:
         except StoreUnavailable as error:
             log.warning("rules begin without the newest values: %s", error)
             return {}
+
+    def _figure(self, frame: StoreFrame) -> None:
+        data = {"node": frame.node, "time": to_ms(frame.time_ns), "values": dict(frame.values), "quality": dict(frame.quality)}
+        self.services.bus.publish(LiveEvent("readings", data))
 
     def _rule_told(self, what: AlarmEvent) -> None:
         log.info("rule=%s %s value=%s quality=%s", what.definition, what.transition, what.value, what.quality)
@@ -220,6 +273,8 @@ class Gateway:
                 saved = time.monotonic()
             try:
                 await asyncio.to_thread(self._save, names, retired)
+                for name in await asyncio.to_thread(self.approvals.reload):
+                    self.ingest.approved(name, now_ns=time.time_ns())
             except SQLAlchemyError as error:
                 log.warning("the registry of nodes cannot be saved now: %s", error)
                 self.ingest.touched |= names
@@ -234,6 +289,8 @@ class Gateway:
         nodes = self.services.nodes
         for change in nodes.look(now_ns):
             self._tell(change)
+        if self.approvals.required:
+            self._ask_for_approval(nodes.views(now_ns))
         told = {name: nodes.view(name, now_ns) for name in self.rules.links}
         links = {
             name: view.status is Status.ONLINE for name, view in told.items() if view is not None and view.status is not Status.UNKNOWN
@@ -244,9 +301,16 @@ class Gateway:
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
         self.services.metrics.nodes_online.set(sum(view.status is Status.ONLINE for view in nodes.views(now_ns)))
 
+    def _ask_for_approval(self, views: Sequence[NodeView]) -> None:
+        for view in views:
+            unknown = not self.approvals.approved(view.node)
+            if unknown and self.services.nodes.birth(view.node) is None:
+                self.services.annunciator.declared(view.node, [self._silence, UNAPPROVED], None, now_ns=time.time_ns())
+            self._malfunction(view.node, UNAPPROVED, active=unknown)
+
     def _tell(self, change: Change) -> None:
         view = change.view
-        self.services.bus.publish(LiveEvent("node", view.to_json()))
+        self.services.bus.publish(LiveEvent("node", {**view.to_json(), "approved": self.approvals.approved(view.node)}))
         if view.status is Status.UNKNOWN:
             return
         gone = view.status in {Status.OFFLINE, Status.SILENT}

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -62,6 +64,172 @@ def run(config: Path, verbose: bool) -> None:
         if others is None and cannot is not None:
             raise click.ClickException(str(cannot.exceptions[0])) from None
         raise
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a person can mend ends the command with a line that says how."""
+    from gateway.opening import CannotStart
+
+    try:
+        yield
+    except DocumentError as error:
+        raise WrongConfiguration(str(error)) from None
+    except (CannotStart, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+def nodes(config: Path) -> None:
+    """Every node that the gateway of CONFIG ever heard: when last, its points and software, and who approved it."""
+    from gateway.site_commands import show_nodes
+
+    with _explained():
+        show_nodes(config)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("node")
+@click.option("--who", default="", help="Your name: it stays beside the approval.")
+@click.option("--note", default="", help="For example where the node hangs.")
+@click.option("--withdraw", is_flag=True, help="Take the approval back: what the node sends waits on it again.")
+def approve(config: Path, node: str, who: str, note: str, withdraw: bool) -> None:
+    """Let NODE in, where the site approves nodes (`approve_nodes`). A running gateway follows within seconds."""
+    from gateway.site_commands import approve as let_in
+
+    with _explained():
+        let_in(config, node, who=who, note=note, withdraw=withdraw)
+
+
+@main.command("notify-test")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("channel")
+def notify_test(config: Path, channel: str) -> None:
+    """Send a test message through CHANNEL."""
+    from gateway.notify import ChannelFailed
+    from gateway.notify.room import try_channel
+    from gateway.opening import check as check_file
+
+    with _explained():
+        checked = check_file(config)
+        try:
+            told = try_channel(checked.notify, channel, site=checked.site, language=checked.language)
+        except ChannelFailed as error:
+            raise click.ClickException(f"{channel}: {error}") from None
+    click.echo(f'{channel}: sent "{told.title}"')
+
+
+ROLES = click.Choice(["viewer", "operator", "engineer", "administrator"])
+
+
+def _new_password() -> str:
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+@main.group()
+def user() -> None:
+    """The people who may log in: add, change, list."""
+
+
+@user.command("add")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default="operator", show_default=True)
+@click.option(
+    "--password-file", type=click.Path(path_type=Path), default=None, help="Its first line; without it the password is asked for."
+)
+def add_user(config: Path, name: str, role: str, password_file: Path | None) -> None:
+    """Let NAME log in."""
+    from gateway.people_commands import add
+
+    try:
+        password = password_file.read_text("utf-8").split("\n", 1)[0].strip() if password_file is not None else _new_password()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"--password-file {password_file}: {error}") from None
+    with _explained():
+        add(config, name, role, password)
+
+
+@user.command("change")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default=None)
+@click.option("--password", is_flag=True, help="Ask for a new password.")
+@click.option("--enable/--disable", "active", default=None, help="Whether NAME may log in.")
+def change_user(config: Path, name: str, role: str | None, password: bool, active: bool | None) -> None:
+    """Change the role or the password of NAME, or whether they may log in; a new password ends every session."""
+    from gateway.people_commands import change
+
+    new = _new_password() if password else None
+    with _explained():
+        change(config, name, role=role, password=new, active=active)
+
+
+@user.command("list")
+@click.argument("config", type=click.Path(path_type=Path))
+def list_users(config: Path) -> None:
+    """Everybody with their role."""
+    from gateway.people_commands import show_people
+
+    with _explained():
+        show_people(config)
+
+
+@main.group()
+def token() -> None:
+    """Tokens for programs that use the API: create, revoke, list."""
+
+
+@token.command("create")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--role", type=ROLES, default="viewer", show_default=True, help="What the program may do.")
+def create_token(config: Path, name: str, role: str) -> None:
+    """Print a token for the program NAME; it is shown this once."""
+    from gateway.people_commands import issue
+
+    with _explained():
+        issue(config, name, role)
+
+
+@token.command("revoke")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("name")
+def revoke_token(config: Path, name: str) -> None:
+    """End the token of the program NAME."""
+    from gateway.people_commands import revoke
+
+    with _explained():
+        revoke(config, name)
+
+
+@token.command("list")
+@click.argument("config", type=click.Path(path_type=Path))
+def list_tokens(config: Path) -> None:
+    """Every token's program and role, never the token."""
+    from gateway.people_commands import show_tokens
+
+    with _explained():
+        show_tokens(config)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--node", default=None, help="Only this node.")
+@click.option("--all", "every", is_flag=True, help="Also the boots of which nothing is missing.")
+def ledger(config: Path, node: str | None, every: bool) -> None:
+    """What each node numbered and what the gateway of CONFIG has committed of it; exit status 1 where something is missing.
+
+    A gap may still close: a node sends again what was not acknowledged.
+    """
+    from gateway.site_commands import show_ledger
+
+    with _explained():
+        complete = show_ledger(config, node=node, every=every)
+    if not complete:
+        raise SystemExit(1)
 
 
 @main.command()

@@ -11,8 +11,12 @@ from sqlalchemy.exc import ArgumentError
 
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
+from gateway.aggregates import Aggregate, aggregate_problems
+from gateway.loopback import is_loopback
+from gateway.notify.settings import ChannelSettings, NotifySettings, notify_problems
 from gateway.site_rules import rule_problems
 from rules.settings import AlarmSettings
+from rules.shifts import TimeOfDay
 
 
 def _identifier(text: str) -> str:
@@ -99,7 +103,19 @@ class GatewayConfig(_Strict):
     silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
     dead_letters_mb: Annotated[int, Field(ge=1, le=100_000)] = 64  # of readings that the store did not get; the oldest go first
+    access: Literal["open", "changes", "all"] | None = None  # what needs a login; without it `effective_access`
+    idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
+    approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
+    evidence_days: Annotated[float, Field(gt=0, le=3650)] = 30.0  # after which a picture is deleted
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
+    notify: NotifySettings = NotifySettings()  # who is told of alarms, and how
+    shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins
+    aggregates: list[Aggregate] = []  # figures of a shift, a day or an hour
+
+    @property
+    def effective_access(self) -> Literal["open", "changes", "all"]:
+        """Open to whoever sits at this machine; from elsewhere, a change needs a login."""
+        return self.access or ("open" if is_loopback(self.http.host) else "changes")
 
     @property
     def database_url(self) -> str:
@@ -118,6 +134,22 @@ def read(document: Document) -> GatewayConfig:
     update = {name: folder / file for name in ("password_file", "tls_ca") if (file := getattr(config.broker, name)) is not None}
     problems = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
     problems += [document.problem(("rules", *key), text) for key, text in rule_problems(config.rules)]
+    notify = _beside(config.notify, folder)
+    problems += [document.problem(("notify", *key), text) for key, text in notify_problems(notify)]
+    problems += [document.problem(("aggregates", *key), text) for key, text in aggregate_problems(config.aggregates)]
     if problems:
         raise DocumentError(problems)
-    return config.model_copy(update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir})
+    return config.model_copy(
+        update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir, "notify": notify}
+    )
+
+
+def _beside(notify: NotifySettings, folder: Path) -> NotifySettings:
+    """Files that channels name lie beside the configuration."""
+    channels = []
+    for channel in notify.channels:
+        own = {
+            key: str(folder / value) if key.endswith("_file") and isinstance(value, str) else value for key, value in channel.own.items()
+        }
+        channels.append(ChannelSettings.model_validate({"name": channel.name, "type": channel.type, "language": channel.language, **own}))
+    return notify.model_copy(update={"channels": channels})

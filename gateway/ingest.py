@@ -12,7 +12,9 @@ from contract.messages import BY_KIND, Alarm, Birth, ContractError, Data, NodeSt
 from contract.topics import GATEWAY, ROOT, VERSION, Topic, parse
 from gateway.admission import CENTURY_NS, Refusal, Skew, admit, time_event
 from gateway.annunciator import Annunciator
+from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import Batcher
+from gateway.evidence import Evidence, Picture
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import silence
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 KNOWN_TOPICS = 50_000
 SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the rest is told as a number
 _FROM_US = frozenset({"ack", "cmd"})
-_PASSED_OVER = frozenset({"evidence", "result"})
+_PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
 
 
@@ -56,6 +58,8 @@ class Ingest:
         annunciator: Annunciator,
         rejects: Rejects,
         rules: SiteRules,
+        approvals: Approvals,
+        evidence: Evidence,
         bus: LiveBus,
         metrics: Metrics,
         silence_after: float,
@@ -67,6 +71,8 @@ class Ingest:
         self._annunciator = annunciator
         self._rejects = rejects
         self._rules = rules
+        self._approvals = approvals
+        self._evidence = evidence
         self._bus = bus
         self._metrics = metrics
         self._late_after = late_after
@@ -92,7 +98,9 @@ class Ingest:
             self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
             return
         self._metrics.messages.labels(topic.kind).inc()
-        if topic.kind in _PASSED_OVER:
+        if topic.kind == "evidence" and self._approvals.approved(topic.node):
+            self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
+        if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
             return
         if not incoming.payload and topic.kind not in _NUMBERED:
             self._cleared(topic)
@@ -113,6 +121,14 @@ class Ingest:
         elif isinstance(message, NodeState):
             self._nodes.stated(topic.node, message, now_ns=incoming.received_ns, retained=incoming.retained)
             self.touched.add(topic.node)
+
+    def _kept_out(self, topic: Topic, incoming: Incoming) -> bool:
+        """Whether it is of a node that nobody let in. It is not acknowledged, so that it waits on the node; who it says it is, is shown."""
+        if topic.kind not in _NUMBERED or self._approvals.approved(topic.node):
+            return False
+        self._metrics.unapproved.inc()
+        self._nodes.seen(topic.node, incoming.received_ns)
+        return True
 
     def _parse(self, incoming: Incoming) -> Topic | None:
         if incoming.topic.startswith(self._own_alarms):
@@ -183,10 +199,22 @@ class Ingest:
             self._skew(node).add(sent_ns=to_ns(birth.sent), received_ns=now_ns, birth=True)
         self.touched.add(node)
         self.retired.discard(node)
+        if not self._approvals.approved(node):
+            self._annunciator.declared(node, [self._silence, UNAPPROVED], None, now_ns=now_ns)
+            return
+        self._declare(Origin(topic, incoming, birth.boot), birth)
+
+    def approved(self, node: str, *, now_ns: int) -> None:
+        """Somebody let the node in: what its birth said about alarms counts from now on."""
+        if (birth := self._nodes.birth(node)) is not None:
+            self._declare(Origin(Topic(VERSION, "", node, "birth"), Incoming("", b"", False, now_ns), birth.boot), birth)
+
+    def _declare(self, origin: Origin, birth: Birth) -> None:
+        node, now_ns = origin.topic.node, origin.incoming.received_ns
         definitions = [definition for definition in birth.alarms if definition.id != self._silence.id]
         if len(definitions) != len(birth.alarms):
             detail = f"{self._silence.id!r} is the gateway's own alarm about this node; give yours another id"
-            self._refuse(Origin(topic, incoming, birth.boot), Refusal("reserved_id", "$.alarms", detail), whole=False)
+            self._refuse(origin, Refusal("reserved_id", "$.alarms", detail), whole=False)
         standing = [one for one in birth.standing if one.definition != self._silence.id]
         self._annunciator.declared(node, [*definitions, self._silence], standing, now_ns=now_ns)
 

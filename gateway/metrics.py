@@ -23,6 +23,15 @@ class Metrics:
         self.dead_letters_lost = Counter(
             "muki_dead_letters_lost", "Dead letters that had to make room for newer ones", registry=self.registry
         )
+        self.unapproved = Counter(
+            "muki_unapproved", "Messages of nodes that nobody has approved: not acknowledged, they wait on the node", registry=self.registry
+        )
+        self.evidence = Counter(
+            "muki_evidence",
+            "Pictures received, by outcome: kept, duplicate, refused, unknown_event, no_room, failed",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.store_errors = Counter("muki_store_errors", "Writes that failed and were tried again", registry=self.registry)
         self.journal_errors = Counter("muki_journal_errors", "Journal writes that failed and were tried again", registry=self.registry)
         self.commit_seconds = Histogram("muki_commit_seconds", "Time from store write to ledger commit", registry=self.registry)

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Engine, LargeBinary, String,
 from contract.messages import Birth, ContractError, NodeState, encode
 from contract.payload import from_json
 from gateway.database import METADATA
+from gateway.store import Series
 
 _NODES = Table(
     "nodes",
@@ -203,6 +204,12 @@ class Nodes:
     def birth(self, name: str) -> Birth | None:
         node = self._nodes.get(name)
         return node.birth if node is not None else None
+
+    def unit(self, series: Series) -> str | None:
+        """In which unit the node declared the point; None where it did not. Safe from any thread."""
+        birth = self.birth(series.node)
+        declared = birth.points.get(series.point) if birth is not None else None
+        return declared.unit if declared is not None else None
 
     def births(self) -> dict[str, Birth]:
         """The birth of every node that sent one. Safe from any thread."""

@@ -17,13 +17,18 @@ class CannotStart(Exception):
     """The gateway cannot open what it needs; the text says what and what would be right."""
 
 
-def open_parts(config: GatewayConfig) -> tuple[Engine, TimeSeriesStore]:
-    """The database and the store. Raises CannotStart."""
+def open_journal(config: GatewayConfig) -> Engine:
+    """The database. Raises CannotStart."""
     try:
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        engine = open_database(config.database_url)
+        return open_database(config.database_url)
     except (OSError, ValueError, SQLAlchemyError) as error:
         raise CannotStart(f"database {config.database_url}: {_explain(error, config)}") from error
+
+
+def open_parts(config: GatewayConfig) -> tuple[Engine, TimeSeriesStore]:
+    """The database and the store. Raises CannotStart."""
+    engine = open_journal(config)
     try:
         return engine, open_store(config.store.type, store_settings(config))
     except (OSError, ValueError, StoreUnavailable) as error:

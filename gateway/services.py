@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
+from gateway.aggregation import Aggregation
+from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
+from gateway.evidence import Evidence
 from gateway.ledger import Ledger
 from gateway.live import LiveBus
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.receipts import Receipts
 from gateway.store import TimeSeriesStore
 
 if TYPE_CHECKING:
@@ -22,9 +29,9 @@ if TYPE_CHECKING:
 class Services:
     """The parts of a running gateway.
 
-    ``store``, ``ledger``, ``journal`` and ``rejects.recent`` block: call them in a worker thread. ``nodes``, ``bus`` and ``annunciator``
-    belong to the event loop and never block. Whoever changes an alarm (``journal.act``) hands the view to ``annunciator.announce(view)`` on
-    the event loop: that tells the live bus and the retained alarm topic.
+    ``store``, ``ledger``, ``journal``, ``users``, ``passes``, ``receipts`` and ``rejects.recent`` block: call them in a worker thread.
+    ``nodes``, ``bus`` and ``annunciator`` belong to the event loop and never block. Whoever changes an alarm (``journal.act``) hands the
+    view to ``annunciator.announce(view)`` on the event loop: that tells the live bus and the retained alarm topic.
     """
 
     config: GatewayConfig
@@ -37,3 +44,10 @@ class Services:
     metrics: Metrics
     annunciator: "Annunciator"
     rejects: "Rejects"
+    approvals: Approvals
+    aggregation: Aggregation
+    users: Users
+    passes: Passes
+    throttle: Throttle
+    receipts: Receipts
+    evidence: Evidence

@@ -91,13 +91,19 @@ class SiteRules:
         """What `resume` wants the newest samples of."""
         return [Series(node, point) for node, points in self._points.items() for point in points]
 
-    def resume(self, views: Iterable[AlarmView], samples: Mapping[Series, Sample], now: Instant) -> None:
-        """Goes on where the gateway ended: with what stood and was suppressed, and with values that are still young enough to count."""
+    def resume(
+        self, views: Iterable[AlarmView], samples: Mapping[Series, Sample], now: Instant, others: Iterable[AlarmDefinition] = ()
+    ) -> None:
+        """Goes on where the gateway ended: with what stood and was suppressed, and with values that are still young enough to count.
+
+        ``others`` are alarms of the gateway that are not rules: one that stands and is none of all these is no longer written, and ends.
+        """
         mine = [view for view in views if view.node == GATEWAY_NODE]
         active = [view for view in mine if view.now.active]
         standing = {view.definition.id: StandingAlarm(view.definition.id, view.point, view.now.event, view.now.since_ns) for view in active}
         suppressed = {view.definition.id: view.point for view in mine if view.state is State.SUPPRESSED}
-        written, own = {one.id for one in self._written}, {one.id for one in self.definitions} | {one.id for one in OF_THE_GATEWAY}
+        written = {one.id for one in self._written}
+        own = {one.id for one in (*self.definitions, *OF_THE_GATEWAY, *others)}
         for alarm in standing.values():
             if alarm.definition not in own:
                 self._told(removed(alarm, GATEWAY_NODE, now))

@@ -18,7 +18,8 @@ RISE = 0.5
 """The onset: the rms stands this far (natural logarithm; a factor 1.65) above the quietest level so far."""
 CONFIRM = 12
 """Snapshots running (two minutes) that it must stand there."""
-_SMOOTH = 11
+SMOOTH = 11
+"""Snapshots whose median is the level: one knock is no wear."""
 
 
 class History(NamedTuple):
@@ -55,6 +56,6 @@ def confirmed(rise: Array) -> int | None:
 
 def _smooth(values: Array) -> Array:
     """The median of the last eleven: one knock is no wear."""
-    padded = np.concatenate([np.full(_SMOOTH - 1, values[0]), values])
-    smooth: Array = np.median(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)
+    padded = np.concatenate([np.full(SMOOTH - 1, values[0]), values])
+    smooth: Array = np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTH), axis=1)
     return smooth

@@ -1,16 +1,18 @@
 """The card that every model artifact must have: what it is for, how it was judged, and the hash of the file it speaks about."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from models.feed import Feed, Part, Text
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 MAX_CARD_BYTES = 1 << 20
 
-Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -26,12 +28,9 @@ class CardInvalid(ModelError):
     """A card that is no card: the message names the file and each key."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Tensor(_Part):
-    """One input or output of the graph. A text in ``shape`` names a free dimension; ``labels`` name the entries of the last one."""
+class Tensor(Part):
+    """One input or output of the graph. A text in ``shape`` names a free dimension, which is a multiple of the number that the text begins with, if
+    any (``16H``); ``labels`` name the entries of the last one."""
 
     name: Text
     shape: tuple[Annotated[int, Field(ge=1)] | Text, ...]
@@ -39,6 +38,10 @@ class Tensor(_Part):
     units: Text
     valid_range: tuple[float, float]
     labels: tuple[Text, ...] = ()
+
+    def smallest(self) -> list[int]:
+        """The shape with every free dimension as small as it may be."""
+        return [size if isinstance(size, int) else int(re.match(r"\d*", size)[0] or 1) for size in self.shape]  # type: ignore[index] # it matches
 
     @model_validator(mode="after")
     def _consistent(self) -> "Tensor":
@@ -49,14 +52,14 @@ class Tensor(_Part):
         return self
 
 
-class Threshold(_Part):
+class Threshold(Part):
     """The value at which the output means something, and why that one."""
 
     value: float
     why: Text
 
 
-class Data(_Part):
+class Data(Part):
     """What it was trained or judged on."""
 
     name: Text
@@ -65,7 +68,7 @@ class Data(_Part):
     split: Text
 
 
-class Figure(_Part):
+class Figure(Part):
     """A value and its 95 % interval."""
 
     value: float
@@ -89,7 +92,7 @@ class Metric(Figure):
     baselines: dict[Text, Figure] = Field(min_length=1)
 
 
-class Cost(_Part):
+class Cost(Part):
     """What one inference costs with one intra-operator thread."""
 
     latency_ms_p50: float = Field(gt=0)
@@ -98,7 +101,7 @@ class Cost(_Part):
     machine: Text
 
 
-class Training(_Part):
+class Training(Part):
     """How to make the artifact again: the command, and the commit whose code was run."""
 
     command: Text
@@ -106,8 +109,8 @@ class Training(_Part):
     seed: int
 
 
-class Card(_Part):
-    """What is known about one artifact. Every key is required; a card that claims less is refused at load."""
+class Card(Part):
+    """What is known about one artifact. A card that claims less is refused at load; ``feed`` is of models that score rows of readings."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
     version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
@@ -124,6 +127,14 @@ class Card(_Part):
     failure_modes: tuple[Text, ...] = Field(min_length=1)
     cost: Cost
     training: Training
+    feed: Feed | None = None
+
+    @model_validator(mode="after")
+    def _reports_all(self) -> "Card":
+        entries = sum(size for tensor in self.outputs if isinstance(size := tensor.shape[-1] if tensor.shape else 1, int))
+        if self.feed is not None and len(self.feed.outputs) != entries:
+            raise ValueError(f"feed.outputs has {len(self.feed.outputs)} entries; the outputs have {entries}, each is reported")
+        return self
 
     def labels(self, output: str) -> tuple[str, ...]:
         """The names of an output's entries. Raises KeyError where the card declares no such output."""
@@ -137,14 +148,25 @@ def card_path(artifact: Path) -> Path:
 
 def read_card(path: Path) -> Card:
     """Raises CardMissing or CardInvalid; the message names the file and every key that is wrong."""
+    return parse_card(card_bytes(path), path)
+
+
+def card_bytes(path: Path) -> bytes:
+    """The content of a card's file. Raises CardMissing, or CardInvalid where it cannot be read or is no card by its size."""
     try:
-        content = path.read_bytes()[: MAX_CARD_BYTES + 1]
+        with path.open("rb") as stream:
+            content = stream.read(MAX_CARD_BYTES + 1)
     except FileNotFoundError:
         raise CardMissing(f"{path}: there is no card; every .onnx needs one beside it with the same name and .json") from None
     except OSError as error:
         raise CardInvalid(f"{path}: cannot be read: {error.strerror}; a readable JSON file is needed") from None
     if len(content) > MAX_CARD_BYTES:
         raise CardInvalid(f"{path}: larger than {MAX_CARD_BYTES} bytes; this is no card")
+    return content
+
+
+def parse_card(content: bytes, path: Path) -> Card:
+    """The card of a file's content; ``path`` is for the message. Raises CardInvalid."""
     try:
         return Card.model_validate_json(content)
     except ValidationError as errors:

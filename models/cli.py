@@ -1,4 +1,4 @@
-"""``muki models``: list, verify, evaluate, bench."""
+"""``muki models``: list, verify, keygen, sign, evaluate, bench."""
 
 import importlib
 import sys
@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from models.cards import ARTIFACTS, Card, Metric, ModelError, card_path, read_card
-from models.runtime import load, names
+from models.runtime import load, located, names
+from models.signing import make_keys, read_public, sign
+
+_FILE = click.Path(path_type=Path)  # what is wrong with a key is said by who reads it
 
 
 @click.group()
 def main() -> None:
-    """The models: list, verify, evaluate, bench."""
+    """The models: list, verify, keygen, sign, evaluate, bench."""
 
 
 @main.command("list")
@@ -36,22 +39,52 @@ def list_models() -> None:
 
 @main.command()
 @click.argument("name", required=False)
-def verify(name: str | None) -> None:
+@click.option("--key", "keys", type=_FILE, multiple=True, help="A public key: the signature is demanded, by this key or another --key.")
+def verify(name: str | None, keys: tuple[Path, ...]) -> None:
     """Card, hash and a run, of one model or of all; exit status 1 with the reason if anything is wrong."""
+    try:
+        trusted = [read_public(path) for path in keys]
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
     chosen = [name] if name else names()
     if not chosen:
         raise click.ClickException(f"{ARTIFACTS}: there is no model to verify")
     failed = False
     for one in chosen:
         try:
-            model = load(one)
+            model = load(one, keys=trusted or None)
         except ModelError as error:
             failed = True
             click.echo(f"{one}: FAILED: {error}", err=True)
         else:
-            click.echo(f"{one}: card, SHA-256 and run are right (version {model.card.version}, {model.card.sha256[:12]}…)")
+            told = "card, SHA-256, signature and run" if trusted else "card, SHA-256 and run"
+            click.echo(f"{one}: {told} are right (version {model.card.version}, {model.card.sha256[:12]}…)")
     if failed:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("key", type=click.Path(path_type=Path))
+def keygen(key: Path) -> None:
+    """Makes a key pair: KEY is the secret one, KEY.pub the one that nodes are told to trust. Neither is overwritten."""
+    try:
+        public = make_keys(key)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{key}: keep it off the nodes; {public.path}: give it to them (models: trusted_keys). Its id is {public.id}")
+
+
+@main.command("sign")
+@click.argument("key", type=_FILE)
+@click.argument("name")
+def sign_model(key: Path, name: str) -> None:
+    """Signs the model NAME (or ….onnx) and its card with the secret KEY, after verifying that they fit each other. Writes NAME.sig."""
+    try:
+        load(name)
+        written = sign(key, located(name))
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{written}: signed; it holds until the model or its card changes")
 
 
 @main.command()

@@ -1,11 +1,12 @@
-"""Loads an ONNX model that is what its card says, and runs it: hash verified, inputs checked, warmed up, one thread."""
+"""Loads an ONNX model that is what its card says, and runs it: hash and signature verified, inputs checked, warmed up, one thread."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.cards import ARTIFACTS, Card, CardInvalid, CardMissing, ModelError, Tensor, card_path, read_card
+from models.cards import ARTIFACTS, Card, CardInvalid, CardMissing, ModelError, Tensor, card_bytes, card_path, parse_card
+from models.signing import BadSignature, TrustedKey, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARTIFACTS",
     "BadInput",
+    "BadSignature",
     "CardInvalid",
     "CardMissing",
     "HashMismatch",
@@ -22,11 +24,13 @@ __all__ = [
     "ModelError",
     "ModelMissing",
     "NotAModel",
+    "ProviderMissing",
     "load",
     "names",
 ]
 
 MAX_MODEL_BYTES = 256 << 20
+CPU = "CPUExecutionProvider"
 _ONNX_TYPES = {
     "float32": "tensor(float)",
     "float64": "tensor(double)",
@@ -47,6 +51,10 @@ class HashMismatch(ModelError):
 
 class NotAModel(ModelError):
     """The file is no ONNX model that ONNX Runtime can run, or its graph does not agree with its card."""
+
+
+class ProviderMissing(ModelError):
+    """The execution provider that was asked for (an accelerator) is not there; nothing runs elsewhere unasked."""
 
 
 class BadInput(ModelError):
@@ -97,20 +105,22 @@ class Model:
                 _check_values(self.name, tensor, inputs[tensor.name])
 
 
-def load(name_or_path: str | Path, *, threads: int = 1) -> Model:
+def load(name_or_path: str | Path, *, threads: int = 1, keys: Sequence[TrustedKey] | None = None, provider: str = CPU) -> Model:
     """The model of that name in ``models/artifacts``, or at that path (``….onnx``, its card beside it), verified and warmed up.
 
-    The bytes whose SHA-256 was verified are the bytes ONNX Runtime is given. Raises ModelMissing, CardMissing, CardInvalid, HashMismatch,
-    NotAModel, or ModelError where ONNX Runtime is not installed.
+    The bytes of model and card that were verified are the bytes that are used. With ``keys`` a signature by one of them is demanded.
+    ``provider`` is ONNX Runtime's name of what computes. Raises ModelMissing, CardMissing, CardInvalid, HashMismatch, BadSignature,
+    ProviderMissing, NotAModel, or ModelError where ONNX Runtime is not installed.
     """
     if threads < 1:
         raise ModelError(f"threads is {threads}; 1 or more are needed")
-    path = _path(name_or_path)
-    if not path.is_file():
-        raise ModelMissing(f"{path}: there is no such model file; known by name: {', '.join(names()) or 'none'}")
-    card = read_card(card_path(path))
+    path = existing(name_or_path)
+    described = card_bytes(card_path(path))
+    card = parse_card(described, card_path(path))
     content = verified_bytes(path, card)
-    model = Model(card, _session(path, content, threads), len(content))
+    if keys is not None:
+        check(path, content, described, keys)
+    model = Model(card, _session(path, content, threads, provider), len(content))
     _agree(path, card, model._session)
     _warm_up(path, model)
     return model
@@ -141,7 +151,16 @@ def verified_bytes(path: Path, card: Card) -> bytes:
     return content
 
 
-def _path(name_or_path: str | Path) -> Path:
+def existing(name_or_path: str | Path) -> Path:
+    """Where the artifact of that name or path lies. Raises ModelMissing, or NotAModel for a path that is no ….onnx."""
+    path = located(name_or_path)
+    if not path.is_file():
+        raise ModelMissing(f"{path}: there is no such model file; known by name: {', '.join(names()) or 'none'}")
+    return path
+
+
+def located(name_or_path: str | Path) -> Path:
+    """Where the artifact of that name or path lies, whether or not it is there. Raises NotAModel for a path that is no ….onnx."""
     if isinstance(name_or_path, Path) or "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith(".onnx"):
         path = Path(name_or_path)
         if path.suffix != ".onnx":
@@ -150,20 +169,32 @@ def _path(name_or_path: str | Path) -> Path:
     return ARTIFACTS / f"{name_or_path}.onnx"
 
 
-def _session(path: Path, content: bytes, threads: int) -> Any:
+def _session(path: Path, content: bytes, threads: int, provider: str) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:
         raise ModelError(f"{path}: running a model needs the package onnxruntime: install the extra, pip install 'muki[edge]'") from None
+    if provider not in (there := onnxruntime.get_available_providers()):
+        raise ProviderMissing(
+            f"{path}: execution provider {provider!r} is not in ONNX Runtime {onnxruntime.__version__} here; it has {', '.join(there)}: "
+            "install the build of the accelerator, or ask for one of these"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a Pi has better uses for its cores than waiting
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:
         raise NotAModel(f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it as a model: {_first_line(error)}") from None
+    session.disable_fallback()  # an accelerator that fails must be heard of, not replaced by a slow processor
+    if session.get_providers()[0] != provider:
+        raise ProviderMissing(
+            f"{path}: execution provider {provider!r} could not be started (device unplugged or driver missing); "
+            f"ONNX Runtime would run on {session.get_providers()[0]} instead: plug it in, or ask for that one"
+        )
+    return session
 
 
 def _agree(path: Path, card: Card, session: Any) -> None:
@@ -188,12 +219,7 @@ def _warm_up(path: Path, model: Model) -> None:
     """One run in the middle of the valid range, so that the first real one is no slower; its outputs must fit the card."""
     import numpy as np
 
-    inputs = {
-        tensor.name: np.full(
-            [size if isinstance(size, int) else 1 for size in tensor.shape], sum(tensor.valid_range) / 2, dtype=tensor.dtype
-        )
-        for tensor in model.card.inputs
-    }
+    inputs = {tensor.name: np.full(tensor.smallest(), sum(tensor.valid_range) / 2, dtype=tensor.dtype) for tensor in model.card.inputs}
     try:
         results = model.run(inputs)
     except ModelError:

@@ -1,4 +1,4 @@
-"""The language of alarm rules: what a configuration writes, what can be said against it, and the engine that turns readings into events.
+"""What a site's rules are written in: alarms, expressions, shifts; what can be said against them, and the engine that turns readings into events.
 
 Nodes and the gateway judge by the same rules, so neither owns them. Pure: no clock, no I/O.
 """

@@ -90,6 +90,7 @@ class RuleSettings(_Strict):
     source: str = ""
     group: str = Field("", pattern=r"^([a-z0-9][a-z0-9-]{0,31})?$")
     suppress_when: SuppressSettings | None = None
+    shadow: bool = False
 
 
 class AlarmSettings(RuleSettings):
@@ -116,6 +117,7 @@ class AlarmSettings(RuleSettings):
             source=self.source,
             group=self.group,
             suppress_when=self.suppress_when.suppression() if self.suppress_when else None,
+            shadow=self.shadow,
         )
 
     def points(self) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -8,6 +8,8 @@ def describe(alarm: AlarmDefinition) -> str:
     text = _condition(alarm.condition)
     if alarm.group:
         text += f"  group {alarm.group}"
+    if alarm.shadow:
+        text += "  shadow: nobody is alerted"
     if (by := alarm.suppress_when) is not None:
         lasting = f" for {by.on_delay:g} s" if by.on_delay else ""
         text += f"  suppressed when {by.point} {_condition(by.condition)}{lasting}"

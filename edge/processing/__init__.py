@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.messages import PointDeclaration
 from contract.values import Reading
 from edge.items import Item
+from edge.model_settings import ANY_MODEL, ModelPolicy
 
 
 class ProcessorSettings(BaseModel):
@@ -22,10 +23,11 @@ class ProcessorSettings(BaseModel):
 
 
 class ProcessorContext(NamedTuple):
-    """What the agent gives a processor: the node's name and the folder against which relative paths are resolved."""
+    """What the agent gives a processor: the node's name, the folder against which relative paths are resolved, and which models may run."""
 
     node: str
     folder: Path
+    models: ModelPolicy = ANY_MODEL
 
 
 @runtime_checkable
@@ -67,6 +69,15 @@ class Remembering(Protocol):
         ...
 
 
+@runtime_checkable
+class Converting(Protocol):
+    """A processor that converts what it is given to the units it needs, once every point of the node is declared, before ``start()``."""
+
+    def take_units(self, points: Mapping[str, PointDeclaration]) -> Sequence[tuple[str, str]]:
+        """Notes the unit of each point it wants. Returns the point and what is wrong, for each that does not fit."""
+        ...
+
+
 REGISTRY: dict[str, str] = {
     "bearing-condition": "edge.processing.scoring:BearingConditionProcessor",
     "belt-slip": "edge.processing.slip:BeltSlipProcessor",
@@ -75,7 +86,10 @@ REGISTRY: dict[str, str] = {
     "detector": "edge.processing.detection:DetectorProcessor",
     "exposure": "edge.processing.exposure:ExposureProcessor",
     "expression": "edge.processing.expression:ExpressionProcessor",
+    "fragmentation": "edge.processing.fragmentation:FragmentationProcessor",
     "gas-mixture": "edge.processing.gas_mixture:GasMixtureProcessor",
     "o2-pressure": "edge.processing.o2_pressure:O2PressureProcessor",
+    "scoring": "edge.processing.rows_scoring:ScoringProcessor",
+    "person-watch": "edge.processing.person_watch:PersonWatchProcessor",
     "vibration": "edge.processing.vibration:VibrationProcessor",
 }

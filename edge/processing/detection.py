@@ -3,33 +3,32 @@
 ISO 13374 block: data manipulation. In shadow mode by itself: readings, and no alarm unless the site writes a rule. The picture stays here.
 """
 
-import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from contract.messages import PointDeclaration
-from contract.values import GOOD, Quality, Reading, bad, check_point
+from contract.values import Quality, Reading, check_point
 from edge.errors import Misconfigured
+from edge.evidence_picture import black_out, picture, smaller
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.detector_model import DetectorModel
 from edge.processing.news import News
-from models.cards import ModelError
-from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadOutput, BadPicture, Detections, classes_of, decode, preprocess
-
-if TYPE_CHECKING:
-    from models.runtime import Model
-
-log = logging.getLogger("muki.edge.processing.detection")
+from edge.processing.zones import inside
+from models.detection import Detections
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3, max_length=64)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
+LOOKS = 6  # pictures kept for evidence, at most 3 MiB each
+_UNSURE = 0.5  # of the threshold: from here a person is blurred in evidence, though not counted
 MOST = 1000.0  # a count beyond is no count: the grid of the model has no more cells
 
 
@@ -46,6 +45,10 @@ class DetectorSettings(ProcessorSettings):
     zones: dict[Word, Polygon] = Field(
         {}, max_length=16, description="Polygons to count in, by name: the middle of a box's lower edge decides"
     )
+    privacy: list[Polygon] = Field([], max_length=32, description="Polygons that are black for the model and in evidence")
+    evidence: bool = Field(False, description="A picture goes with each alarm that begins on a count of this detector")
+    blur: list[Word] = Field(["person"], max_length=32, description="Classes that are blurred in evidence unless the alarm is about them")
+    blur_heads: bool = Field(False, description="The upper quarter of the boxes that the alarm is about is blurred too")
     under: Word = Field("objects", description="The points are CAMERA/UNDER/…; give a second detector of a camera another word")
 
     @model_validator(mode="after")
@@ -58,6 +61,15 @@ class DetectorSettings(ProcessorSettings):
             for zone in ("", *(f"{zone}/" for zone in self.zones)):
                 check_point(f"{self.input}/{self.under}/{zone}{label}")
         return self
+
+
+class Look(NamedTuple):
+    """What the model found in one picture, kept for evidence: ``sure`` boxes count, the others are only blurred."""
+
+    time_ns: int
+    image: Array
+    found: Detections
+    sure: Array
 
 
 class DetectorProcessor:
@@ -73,16 +85,14 @@ class DetectorProcessor:
         if not isinstance(settings, DetectorSettings):
             raise TypeError(f"DetectorProcessor takes DetectorSettings, not {type(settings).__name__}")
         self._settings = settings
-        self._folder = context.folder
         self._prefix = f"{settings.input}/{settings.under}"
         self._masks = [np.array(polygon) for polygon in settings.masks]
         self._zones = {name: np.array(polygon) for name, polygon in settings.zones.items()}
-        self._model: Model | None = None
-        self._classes: tuple[str, ...] = ()
-        self._size = (0, 0)
+        self._privacy = [np.array(polygon) for polygon in settings.privacy]
+        self._looks: deque[Look] = deque(maxlen=LOOKS)
+        self._model = DetectorModel(settings.name, settings.model, context)
         self._threshold = 1.0
         self._looked_ns: int | None = None
-        self._reported = ""
         peaks = ("latency", *(f"{label}_score" for label in settings.classes))
         self._news = News((f"{self._prefix}/{name}" for name in peaks), settings.report)
         self._names = [(point, point[len(self._prefix) + 1 :]) for point in self.points()]
@@ -106,31 +116,13 @@ class DetectorProcessor:
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes."""
-        import cv2
-
-        from models.runtime import load
-
-        cv2.setNumThreads(1)
-        where, name = f"processor {self._settings.name}: model", self._settings.model
-        try:
-            model = load(self._folder / name if name.endswith(".onnx") else name)
-        except ModelError as error:
-            raise Misconfigured(f"{where}: {error}") from None
-        inputs, outputs = model.card.inputs, model.card.outputs
-        shape = inputs[0].shape
-        if len(inputs) != 1 or len(shape) != 4 or shape[:2] != (1, 3) or not all(isinstance(size, int) for size in shape):
-            raise Misconfigured(f"{where} {name}: is no detector: its input has shape {shape}; (1, 3, height, width) is needed")
-        self._classes = classes_of(outputs[0].shape, outputs[0].labels)
-        if len(outputs) != 1 or not self._classes:
+        self._model.load(self._settings.classes)
+        if self._settings.evidence and (missing := [label for label in self._settings.blur if label not in self._model.classes]):
+            known = ", ".join(self._model.classes)
             raise Misconfigured(
-                f"{where} {name}: is no detector: it needs one output (1, rows, columns, {BOX_CHANNELS} + classes) "
-                f"or (1, n, {SIDES} + classes), labelled"
+                f"processor {self._settings.name}: model {self._settings.model}: cannot blur {', '.join(missing)}; it has {known}"
             )
-        if missing := [label for label in self._settings.classes if label not in self._classes]:
-            raise Misconfigured(f"{where} {name}: has no class {', '.join(missing)}; it has {', '.join(self._classes)}")
-        self._size = int(shape[3]), int(shape[2])
-        self._threshold = self._settings.threshold or model.card.threshold.value
-        self._model = model
+        self._threshold = self._settings.threshold or self._model.threshold
 
     def process(self, item: Item) -> Sequence[Reading]:
         """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
@@ -144,28 +136,46 @@ class DetectorProcessor:
             return []
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
-        found, quality = self._look(item.image)
+        image = black_out(item.image, self._privacy) if self._privacy else item.image
+        found, quality = self._look(image, item.time_ns)
         latency = (time.perf_counter() - begun) * 1e3
         values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
         return self._news.of([Reading(point, item.time_ns, values.get(name), quality) for point, name in self._names], item.time_ns)
 
-    def _look(self, image: Array) -> tuple[Detections | None, Quality]:
-        if self._model is None:
-            return None, bad("no_model")
-        try:
-            tensor, transform = preprocess(image, self._size)
-            (output,) = self._model.run({self._model.card.inputs[0].name: tensor}, finite=True).values()
-            found = decode(output, len(self._classes), transform, self._threshold, OVERLAP)
-        except BadPicture:
-            return None, bad("no_picture")
-        except BadOutput as error:
-            self._report(str(error))
-            return None, bad("model_output")
-        except Exception as error:  # the model, or the runtime under it: whatever it is, the other processors go on
-            self._report(f"{type(error).__name__}: {error}")
-            return None, bad("model_error")
-        self._reported = ""
-        return found, GOOD
+    def evidence(self, point: str, time_ns: int) -> bytes | None:
+        """The picture that was looked at nearest to that time, where the point is one of this detector's counts or scores. See `Witness`."""
+        if not self._settings.evidence or not point.startswith(f"{self._prefix}/"):
+            return None
+        zone, _, label = point[len(self._prefix) + 1 :].rpartition("/")
+        label = label if label in self._settings.classes else label.removesuffix("_score")
+        looks = tuple(self._looks)
+        if label not in self._model.classes or not looks:
+            return None
+        look = min(looks, key=lambda look: abs(look.time_ns - time_ns))
+        height, width = look.image.shape[:2]
+        boxes, share = look.found.boxes, np.array([width, height], np.float32)
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+        about = look.sure & (look.found.labels == self._model.classes.index(label))
+        for mask in self._masks:
+            about &= ~inside(middle / share, mask)
+        if zone:
+            about &= inside(np.stack([middle[:, 0], boxes[:, 3]], axis=1) / share, self._zones[zone])
+        hidden = np.isin(look.found.labels, [self._model.classes.index(other) for other in self._settings.blur]) & ~about
+        for x, y in middle[about]:  # whoever wears, or lacks, what the alarm is about is part of it
+            hidden &= ~((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3]))
+        return picture(look.image, boxes[about], boxes[hidden], heads=self._settings.blur_heads)
+
+    def _remember(self, image: Array, time_ns: int, found: Detections, sure: Array) -> None:
+        small, scale = smaller(image)
+        self._looks.append(Look(time_ns, small, found._replace(boxes=found.boxes * scale), sure))
+
+    def _look(self, image: Array, time_ns: int) -> tuple[Detections | None, Quality]:
+        found, quality = self._model.look(image, self._threshold * _UNSURE if self._settings.evidence else self._threshold)
+        if found is None or not self._settings.evidence:
+            return found, quality
+        sure = found.scores >= self._threshold
+        self._remember(image, time_ns, found, sure)
+        return Detections(found.boxes[sure], found.scores[sure], found.labels[sure]), quality
 
     def _values(self, found: Detections, width: int, height: int) -> dict[str, float]:
         if not found.scores.size:  # most pictures of most cameras
@@ -178,28 +188,8 @@ class DetectorProcessor:
         within = {zone: inside(feet, polygon) for zone, polygon in self._zones.items()}
         values: dict[str, float] = {}
         for label in self._settings.classes:
-            chosen = seen & (found.labels == self._classes.index(label))
+            chosen = seen & (found.labels == self._model.classes.index(label))
             values[label] = float(chosen.sum())
             values[f"{label}_score"] = float(found.scores[chosen].max(initial=0.0))
             values |= {f"{zone}/{label}": float((chosen & there).sum()) for zone, there in within.items()}
         return values
-
-    def _report(self, what: str) -> None:
-        """Logs an error once, not with every picture."""
-        if what != self._reported:
-            log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, what)
-            self._reported = what
-
-
-def inside(points: Array, polygon: Array) -> Array:
-    """Whether each of points (n, 2) lies in the polygon (m, 2): a ray to the right crosses its edges an odd number of times. (n,) of bool.
-
-    Both are fractions of the picture. A point on the lower edge of the picture counts as just above it, else feet that are cut off lie nowhere.
-    """
-    x, y = points[:, :1], np.minimum(points[:, 1:], 1 - 1e-6)
-    (x1, y1), (x2, y2) = polygon.T, np.roll(polygon, -1, axis=0).T
-    between = (y1 <= y) != (y2 <= y)
-    rise = np.where(y2 == y1, 1.0, y2 - y1)
-    crossed = between & (x < x1 + (y - y1) / rise * (x2 - x1))
-    result: Array = crossed.sum(axis=1) % 2 == 1
-    return result

@@ -14,7 +14,7 @@ from edge.items import Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.dose import WINDOW, Average, Dose
 from edge.processing.exposure_settings import ExposureSettings
-from edge.processing.shifts import Shifts
+from rules.shifts import Shifts
 
 _SECOND = 1_000_000_000
 _TEXTS = {

@@ -9,7 +9,7 @@ from contract.values import check_point
 from edge.processing import ProcessorSettings
 from edge.processing.exposure_limits import limits_of
 from edge.processing.shift_limits import brief_scala, ds594_art62, ds594_art63
-from edge.processing.shifts import TimeOfDay, ZoneName, check_one_clock
+from rules.shifts import TimeOfDay, ZoneName, check_one_clock
 
 _FITTING = {"gas fraction", "mass concentration"}
 

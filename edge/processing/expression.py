@@ -13,8 +13,8 @@ from contract.values import GOOD, Level, Quality, Reading, bad, check_point, unc
 from edge.items import Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.over_time import Integral, Rate
-from edge.processing.shifts import Shifts, TimeOfDay, ZoneName, check_one_clock
 from rules.expressions import Expression
+from rules.shifts import Shifts, TimeOfDay, ZoneName, check_one_clock
 
 _OVER_TIME = ("rate", "integral")
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,31}$")]  # no '_': the names made here for rates have one

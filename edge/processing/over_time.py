@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edge.processing.shifts import Shifts
+from rules.shifts import Shifts
 
 
 class Rate:

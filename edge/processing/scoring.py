@@ -3,7 +3,6 @@
 ISO 13374 block: health assessment. Nothing is smoothed: each waveform is scored by itself.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -15,13 +14,12 @@ from contract.values import GOOD, Quality, Reading, bad, check_point, uncertain
 from edge.errors import Misconfigured
 from edge.items import Item, Waveform
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.models import ModelFailed, opened
 from edge.processing.speed import NO_SPEED, BearingSettings, Shaft, ShaftSettings
 from models.bearing import REVOLUTIONS, features
 
 if TYPE_CHECKING:
     from models.runtime import Model
-
-log = logging.getLogger("muki.edge.processing.scoring")
 
 CLASSES = ("normal", "inner", "outer", "ball")
 _DESCRIPTIONS = {
@@ -57,14 +55,13 @@ class BearingConditionProcessor:
         if not isinstance(settings, BearingConditionSettings):
             raise TypeError(f"BearingConditionProcessor takes BearingConditionSettings, not {type(settings).__name__}")
         self._settings = settings
-        self._folder = context.folder
+        self._context = context
         self._shaft = Shaft(settings)
         self._geometry = settings.bearing.geometry()
         self._prefix = f"{settings.input}/bearing"
         self._model: Model | None = None
         self._output = ""
         self._columns: dict[str, int] = {}
-        self._reported = ""
 
     def wants(self) -> frozenset[str]:
         return frozenset(name for name in (self._settings.input, self._settings.rpm_point) if name is not None)
@@ -75,13 +72,8 @@ class BearingConditionProcessor:
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no bearing model."""
-        from models.runtime import ModelError, load
-
         name = self._settings.model
-        try:
-            model = load(self._folder / name if name.endswith(".onnx") else name)
-        except ModelError as error:
-            raise Misconfigured(f"processor {self._settings.name}: model: {error}") from None
+        model = opened(self._settings.name, name, self._context)
         for tensor in model.card.outputs:
             if set(CLASSES) <= set(tensor.labels):
                 self._output = tensor.name
@@ -97,7 +89,7 @@ class BearingConditionProcessor:
         self._model = model
 
     def process(self, item: Item) -> Sequence[Reading]:
-        """The scores of one waveform, at the time of its last sample; all bad with the reason where it could not be scored."""
+        """The scores of one waveform, at the time of its last sample; all bad with the reason where it could not be scored. Raises ModelFailed."""
         if isinstance(item, Reading):
             self._shaft.update(item)
             return []
@@ -120,14 +112,11 @@ class BearingConditionProcessor:
             inputs = {"features": features(waveform.samples, waveform.rate_hz, rpm, self._geometry)[None, :]}
             values = self._model.run(inputs)[self._output].reshape(-1)
             outside = self._model.outside(inputs)
-        except Exception as error:  # the model, or the runtime under it: whatever it is, the other processors go on
-            self._report(f"{type(error).__name__}: {error}")
-            return {}, bad("model_error")
+        except Exception as error:  # whatever the runtime or an accelerator under it raises
+            raise ModelFailed(f"model {self._settings.model}: {type(error).__name__}: {error}") from error
         scores = {label: float(values[column]) for label, column in self._columns.items()}
         if not all(0 <= score <= 1 for score in scores.values()):  # false for NaN, too
-            self._report(f"scores are {scores}; 0 to 1 is expected")
-            return {}, bad("model_output")
-        self._reported = ""
+            raise ModelFailed(f"model {self._settings.model}: scores are {scores}; 0 to 1 is expected")
         scores["fault"] = 1 - scores["normal"]
         if waveform.dropped:
             return scores, uncertain("dropped_samples")
@@ -144,9 +133,3 @@ class BearingConditionProcessor:
         if not bool(np.isfinite(samples).all()):
             return bad("sensor_fault")
         return bad("stuck") if samples.min() == samples.max() else None
-
-    def _report(self, what: str) -> None:
-        """Logs an error once, not with every waveform."""
-        if what != self._reported:
-            log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, what)
-            self._reported = what

@@ -14,6 +14,7 @@ from contract.messages import PointDeclaration
 from contract.values import Reading, bad
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.hold import Hold, check_hold
 
 Grey = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -53,9 +54,7 @@ class CameraCheckSettings(ProcessorSettings):
 
     @model_validator(mode="after")
     def _k_of_n(self) -> Self:
-        k, n = self.hold
-        if not 1 <= k <= n <= 1000 or 2 * k <= n:
-            raise ValueError(f"hold {list(self.hold)}: write [k, n] with k more than half of n, for example [4, 5]")
+        check_hold(self.hold, "hold")
         return self
 
 
@@ -98,24 +97,6 @@ def lens_fault(measures: Measures, settings: CameraCheckSettings) -> str | None:
     if measures.contrast < settings.covered_below:
         return "covered"
     return "blurred" if measures.sharpness < settings.blurred_below else None
-
-
-class Hold:
-    """A state that begins when k of the last n observations show it, and ends when n - k or fewer do."""
-
-    def __init__(self, k: int, n: int) -> None:
-        self._k = k
-        self._seen: deque[bool] = deque(maxlen=n)
-        self.active = False
-
-    def update(self, observed: bool) -> bool:
-        self._seen.append(observed)
-        count = sum(self._seen)
-        if self.active:
-            self.active = count > len(self._seen) - self._k
-        else:
-            self.active = count >= self._k
-        return self.active
 
 
 class CameraCheckProcessor:

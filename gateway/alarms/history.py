@@ -112,6 +112,7 @@ def _entry(row: Row[Any], definition: AlarmDefinition | None, point: str) -> Ent
             quality=row.quality,
             late=row.late,
             evidence=_strings.decode(row.evidence),
+            shadow=declared.shadow,
         )
     return Entry(
         cursor,
@@ -125,4 +126,5 @@ def _entry(row: Row[Any], definition: AlarmDefinition | None, point: str) -> Ent
         who=row.who,
         note=row.note,
         until_ns=row.until_ns,
+        shadow=declared.shadow,
     )

@@ -157,8 +157,8 @@ class Journal:
         return views[0]
 
     def standing(self) -> list[AlarmView]:
-        """Every alarm that is not normal, the most urgent first, then the newest."""
-        views = self._views(STATE.c.state != State.NORMAL.value)
+        """Every alarm that is not normal and no shadow, the most urgent first, then the newest."""
+        views = [view for view in self._views(STATE.c.state != State.NORMAL.value) if not view.definition.shadow]
         return sorted(views, key=lambda view: (URGENCY[view.definition.priority], -view.now.since_ns, view.key))
 
     def history(self, *, key: str | None = None, node: str | None = None, before: str | None = None, limit: int = 100) -> list[Entry]:

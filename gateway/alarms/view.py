@@ -118,6 +118,7 @@ class Entry(NamedTuple):
     who: str | None = None
     note: str = ""
     until_ns: int | None = None
+    shadow: bool = False
 
     def to_json(self) -> dict[str, object]:
         """For the API; times are Unix milliseconds."""

@@ -8,15 +8,19 @@ from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
 
 from contract.alarms import Trigger
+from contract.frames import to_ms
 from gateway.alarms.journal import NotPossible, UnknownAlarm
 from gateway.alarms.view import AlarmView
+from gateway.api.access import Operator, author
 from gateway.api.errors import Parts, Refused
 from gateway.api.moments import moment_ns
-from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, Shelving
+from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, NoticeShape, Shelving
 from gateway.services import Services
 
 router = APIRouter(prefix="/alarms", tags=["alarms"])
 _REFUSALS: dict[int | str, dict[str, object]] = {
+    401: {"model": ErrorShape, "description": "log in"},
+    403: {"model": ErrorShape, "description": "this needs another role"},
     404: {"model": ErrorShape, "description": "no such alarm"},
     409: {"model": ErrorShape, "description": "the alarm is not in a state that allows it"},
 }
@@ -45,32 +49,43 @@ async def history(
     return {"entries": [entry.to_json() for entry in entries], "next": entries[-1].cursor if len(entries) == limit else None}
 
 
+@router.get("/{key}/notices", response_model=list[NoticeShape])
+async def notices(services: Parts, key: Key) -> list[dict[str, object]]:
+    """Who was told of the alarm through which channel, newest first; ``after`` is 0 for the first word and the step's seconds for an escalation."""
+    receipts = await run_in_threadpool(services.receipts.of, key)
+    return [{"event": notice.event, "channel": notice.channel, "after": notice.after, "sent": to_ms(sent)} for notice, sent in receipts]
+
+
 @router.post("/{key}/acknowledge", response_model=AlarmShape, responses=_REFUSALS)
-async def acknowledge(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+async def acknowledge(services: Parts, person: Operator, key: Key, given: Acknowledgement) -> dict[str, object]:
     """Somebody has seen the alarm and answers for it."""
-    return await _act(services, lambda now: services.journal.act(key, Trigger.ACKNOWLEDGE, who=given.who, note=given.note, now_ns=now))
+    who = author(person, given.who)
+    return await _act(services, lambda now: services.journal.act(key, Trigger.ACKNOWLEDGE, who=who, note=given.note, now_ns=now))
 
 
 @router.post("/{key}/reset", response_model=AlarmShape, responses=_REFUSALS)
-async def reset(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+async def reset(services: Parts, person: Operator, key: Key, given: Acknowledgement) -> dict[str, object]:
     """Ends an alarm that latches, once its condition has gone and it is acknowledged."""
-    return await _act(services, lambda now: services.journal.act(key, Trigger.RESET, who=given.who, note=given.note, now_ns=now))
+    who = author(person, given.who)
+    return await _act(services, lambda now: services.journal.act(key, Trigger.RESET, who=who, note=given.note, now_ns=now))
 
 
 @router.post("/{key}/shelve", response_model=AlarmShape, responses=_REFUSALS)
-async def shelve(services: Parts, key: Key, given: Shelving) -> dict[str, object]:
+async def shelve(services: Parts, person: Operator, key: Key, given: Shelving) -> dict[str, object]:
     """Sets an alarm aside until a time; then it comes back by itself."""
+    who = author(person, given.who)
     until_ns = moment_ns(given.until, "until")
     return await _act(
         services,
-        lambda now: services.journal.act(key, Trigger.SHELVE, who=given.who, note=given.reason, now_ns=now, until_ns=until_ns),
+        lambda now: services.journal.act(key, Trigger.SHELVE, who=who, note=given.reason, now_ns=now, until_ns=until_ns),
     )
 
 
 @router.post("/{key}/unshelve", response_model=AlarmShape, responses=_REFUSALS)
-async def unshelve(services: Parts, key: Key, given: Acknowledgement) -> dict[str, object]:
+async def unshelve(services: Parts, person: Operator, key: Key, given: Acknowledgement) -> dict[str, object]:
     """Takes an alarm back before its time; it is unacknowledged when its condition holds."""
-    return await _act(services, lambda now: services.journal.act(key, Trigger.UNSHELVE, who=given.who, note=given.note, now_ns=now))
+    who = author(person, given.who)
+    return await _act(services, lambda now: services.journal.act(key, Trigger.UNSHELVE, who=who, note=given.note, now_ns=now))
 
 
 async def _act(services: Services, act: Callable[[int], AlarmView]) -> dict[str, object]:

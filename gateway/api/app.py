@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from contract import CONTRACT_VERSION
-from gateway.api import alarms, points, site, stream
+from gateway.api import access, alarms, evidence, points, site, stream
 from gateway.api.errors import Refused, invalid, no_route, refused, said
 from gateway.api.protection import Protection
 from gateway.api.shapes import ErrorShape
@@ -24,7 +24,7 @@ def create_app(services: Services) -> FastAPI:
     """The application. It owns nothing: whoever made the services closes them.
 
     Live streams never end by themselves: call `gateway.api.stream.end_streams(app)` when the server is told to stop, or it waits for them.
-    There is no authentication in this version: bind it to loopback.
+    Who may do what is `access.py`'s.
     """
     app = FastAPI(
         title="Muki gateway",
@@ -35,8 +35,11 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.streams = stream.Streams()
-    for router in (alarms.router, points.router, site.router, stream.router):
-        app.include_router(router, prefix=PREFIX, responses={422: {"model": ErrorShape, "description": "what is wrong with the request"}})
+    said_of_all: dict[int | str, dict[str, object]] = {422: {"model": ErrorShape, "description": "what is wrong with the request"}}
+    for router in (alarms.router, evidence.router, points.router, site.router, stream.router):
+        seeing: dict[int | str, dict[str, object]] = {401: {"model": ErrorShape, "description": "log in"}}
+        app.include_router(router, prefix=PREFIX, responses=said_of_all | seeing, dependencies=[Depends(access.may_see)])
+    app.include_router(access.router, prefix=PREFIX, responses=said_of_all)
     app.include_router(site.watch, prefix="")
     app.include_router(site.watch, prefix=PREFIX, include_in_schema=False)
     app.include_router(page.router)

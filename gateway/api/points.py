@@ -14,7 +14,10 @@ from contract.values import IDENTIFIER, POINT
 from gateway.api.errors import Parts, Refused
 from gateway.api.moments import moment_ns
 from gateway.api.shapes import PointShape, ReadingsShape
+from gateway.malfunctions import GATEWAY_NODE
+from gateway.services import Services
 from gateway.store import Sample, Series
+from gateway.store.rollup import grid
 
 router = APIRouter(tags=["points"])
 MAX_SPAN_NS = 5 * 366 * 86_400_000_000_000  # five years: longer than any raw data is kept
@@ -24,7 +27,7 @@ _ON_VALUE = frozenset({ConditionKind.ABOVE, ConditionKind.BELOW, ConditionKind.E
 @router.get("/points", response_model=list[PointShape])
 async def points(services: Parts, node: Annotated[str | None, Query(max_length=32)] = None) -> list[dict[str, object]]:
     """Every declared point with its newest reading."""
-    births = {name: birth for name, birth in services.nodes.births().items() if node in {None, name}}
+    births = {name: birth for name, birth in _births(services).items() if node in {None, name}}
     series = [Series(name, point) for name, birth in births.items() for point in birth.points]
     latest = await run_in_threadpool(services.store.latest, series) if series else {}
     now_ns = time.time_ns()
@@ -42,7 +45,7 @@ async def readings(
     buckets: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> dict[str, object]:
     """Minimum, maximum and mean of one point over a range (start inside, end outside), in at most ``buckets`` equal slots."""
-    if not IDENTIFIER.fullmatch(node):
+    if not IDENTIFIER.fullmatch(node) and node != GATEWAY_NODE:
         raise Refused(422, "bad_node", f"node {node!r}: write 1 to 32 of a-z, 0-9 and '-'")
     if not POINT.fullmatch(point):
         raise Refused(422, "bad_point", f"point {point!r}: write asset/signal, for example pump-3/process/flow")
@@ -52,23 +55,30 @@ async def readings(
     if end_ns - start_ns > MAX_SPAN_NS:
         raise Refused(422, "bad_range", "the range is longer than five years")
     series = Series(node, point)
-    birth = services.nodes.birth(node)
+    birth = services.aggregation.birth if node == GATEWAY_NODE else services.nodes.birth(node)
     declared = birth.points.get(point) if birth else None
     if declared is None and not await run_in_threadpool(services.store.latest, [series]):
         raise Refused(404, "unknown_point", f"node {node!r} has no point {point!r}: see GET /points")
     slots = await run_in_threadpool(services.store.buckets, series, start_ns, end_ns, buckets)
+    kept = await run_in_threadpool(services.store.kept)
     return {
         "node": node,
         "point": point,
         "unit": declared.unit if declared else "",
         "start": to_ms(start_ns),
         "end": to_ms(end_ns),
-        "width": (end_ns - start_ns) / buckets / 1e6,
+        "width": grid(start_ns, end_ns, buckets, kept).width_ns / 1e6,
         "buckets": [
             {"time": to_ms(slot.start_ns), "minimum": slot.minimum, "maximum": slot.maximum, "mean": slot.mean, "samples": slot.samples}
             for slot in slots
         ],
     }
+
+
+def _births(services: Services) -> dict[str, Birth]:
+    """Of every node, and what the gateway itself adds up."""
+    own = services.aggregation.birth
+    return services.nodes.births() | ({GATEWAY_NODE: own} if own is not None else {})
 
 
 def _lines(node: str, birth: Birth, latest: dict[Series, Sample], now_ns: int) -> Iterator[dict[str, object]]:

@@ -1,11 +1,12 @@
 """What stands before every route: headers that keep the page to itself, and refusal of requests that another site sends."""
 
 from http import HTTPStatus
-from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.loopback import is_loopback
 
 MAX_BODY = 64 << 10
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -77,16 +78,6 @@ def _refuse_body(headers: Headers) -> tuple[int, str, str] | None:
     if int(length) > MAX_BODY:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"{length} bytes: a body has at most {MAX_BODY}"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name means this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _without_port(host: str) -> str:

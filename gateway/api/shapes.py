@@ -71,6 +71,7 @@ class EntryShape(BaseModel):
     who: str | None
     note: str
     until: float | None
+    shadow: bool
 
 
 class HistoryShape(BaseModel):
@@ -85,18 +86,27 @@ class _Strict(BaseModel):
 
 
 class Acknowledgement(_Strict):
-    """Who has seen it, and what they have to say about it."""
+    """Who has seen it, and what they have to say about it. ``who`` is for a site without logins: with one, the name of the login counts."""
 
-    who: str = Field(min_length=1, max_length=100)
+    who: str = Field(default="", max_length=100)
     note: str = Field(default="", max_length=2000)
 
 
 class Shelving(_Strict):
     """Who sets an alarm aside, why, and until when (Unix milliseconds or ISO 8601 with an offset; at most 24 hours ahead)."""
 
-    who: str = Field(min_length=1, max_length=100)
+    who: str = Field(default="", max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
     until: float | str
+
+
+class NoticeShape(BaseModel):
+    """One message that went out about an alarm."""
+
+    event: str
+    channel: str
+    after: float
+    sent: float
 
 
 class LimitShape(BaseModel):
@@ -160,10 +170,11 @@ class NodeShape(BaseModel):
     points: int
     clock_synchronised: bool | None
     skew_ms: float | None
+    approved: bool
 
 
 class LedgerShape(BaseModel):
-    """How many messages of one boot are committed: ``committed + missing == last``."""
+    """How many messages of one boot are committed: ``committed + missing == last``; ``gaps`` are the first hundred, both ends inside."""
 
     node: str
     boot: str
@@ -171,6 +182,7 @@ class LedgerShape(BaseModel):
     committed: int
     last: int
     missing: int
+    gaps: list[tuple[int, int]]
 
 
 class ReadyShape(BaseModel):

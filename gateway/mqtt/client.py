@@ -5,7 +5,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from gateway.mqtt import MalformedPacket, MqttError, WrongVersion, packets
 from gateway.mqtt.packets import CONNACK, DISCONNECT, FAILED, PINGRESP, PUBACK, SUBACK, V5, Answer, Will, reason
@@ -196,7 +196,8 @@ class Client(asyncio.Protocol):
     async def _until(self, future: "asyncio.Future[_T]", seconds: float, otherwise: str) -> _T:
         """The result of the future, MqttError(``otherwise``) when the time is over, or what ended the session."""
         if not future.done():
-            await asyncio.wait({future, self.lost}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {future, self.lost}
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             return future.result()
         self._check()

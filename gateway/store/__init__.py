@@ -1,7 +1,10 @@
 """The time-series store: one protocol, its registry, and the types that go in and out."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from contract.values import Level
+from gateway.store.rollup import Kept
 
 
 class Series(NamedTuple):
@@ -32,13 +35,26 @@ class Sample(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """What a chart draws for one slot of time: ``start_ns`` is the slot's beginning; no bucket where there was no value."""
+    """What a chart draws for one slot of time: ``start_ns`` is the slot's beginning; no bucket where there was no value.
+
+    ``samples`` counts good and uncertain values, of which ``last`` is the newest; ``worst`` is the worst quality of all readings of the slot.
+    """
 
     start_ns: int
     minimum: float
     maximum: float
     mean: float
     samples: int
+    last: float
+    worst: Level
+
+
+class Retention(NamedTuple):
+    """How long raw readings, minutes and hours are kept, in ns; None for ever. Nothing is dropped that the level above has not taken in."""
+
+    raw_ns: int | None = None
+    minute_ns: int | None = None
+    hour_ns: int | None = None
 
 
 class StoreHealth(NamedTuple):
@@ -85,7 +101,29 @@ class TimeSeriesStore(Protocol):
         ...
 
     def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
-        """At most ``count`` (1 to 1,000) equal slots over the range, good and uncertain values only."""
+        """At most ``count`` (1 to 1,000) equal slots over the range, those of `rollup.grid(start_ns, end_ns, count, kept())`."""
+        ...
+
+    def kept(self) -> Kept:
+        """What is rolled up, and what retention has dropped."""
+        ...
+
+    def maintain(self, now_ns: int, retention: Retention) -> bool:
+        """Does a second or so of what is due: rolls up, rolls up again what came late, drops what is too old. True when there is more to do.
+
+        Writes go on meanwhile. From then on a frame older than the raw data that are kept is refused. Raises StoreUnavailable.
+        """
+        ...
+
+    def delete(self, series: Series, start_ns: int, end_ns: int) -> int:
+        """Deletes the readings of the range and takes them out of the rollups; returns how many readings it were.
+
+        Where only a rollup is left, the whole minute or hour that the range touches goes. Raises StoreUnavailable.
+        """
+        ...
+
+    def scan(self, start_ns: int, end_ns: int, series: Sequence[Series] | None = None) -> Iterator[Any]:
+        """Every reading of the range, of all series when None, as Arrow tables of bounded size (`gateway.store.scan`), slice after slice of time."""
         ...
 
     def series(self) -> list[Series]:

@@ -12,11 +12,15 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.values import Level, Quality
-from gateway.store import Bucket, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
+from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
 from gateway.store.duckdb_file import close_quietly, explain, open_file
 from gateway.store.duckdb_newest import Batch, Newest
+from gateway.store.duckdb_rollups import TABLES, Rollups, chart, read_kept
 from gateway.store.intake import Checker
+from gateway.store.rollup import Kept
+from gateway.store.scan import SCHEMA, SLICE_ROWS, slices
 from gateway.store.slots import check_limit, check_range, slot_width
+from gateway.store.summary import bucket
 
 GOOD = 0
 _TEMPLATES = 10_000
@@ -43,6 +47,8 @@ class DuckDBStore:
         self._settings = settings
         self._checker = Checker()
         self._write_lock = threading.Lock()
+        self._upkeep_lock = threading.Lock()
+        self._rollups = Rollups(self._write_lock)
         self._state_lock = threading.Lock()
         self._closed = False
         self._connection: Any = None
@@ -51,7 +57,11 @@ class DuckDBStore:
     def _open(self) -> None:
         settings = self._settings
         self._connection = open_file(
-            settings.path, memory_limit=settings.memory_limit, threads=settings.threads, checkpoint_at=settings.checkpoint_at
+            settings.path,
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            checkpoint_at=settings.checkpoint_at,
+            rollups=TABLES,
         )
         try:
             self._load()
@@ -64,6 +74,7 @@ class DuckDBStore:
         codes = {text: code for code, text in self._connection.execute("SELECT id, quality FROM quality").fetchall()}
         newest = Newest()
         newest.load(self._connection)
+        self._rollups.load(self._connection)
         with self._state_lock:
             self._ids: dict[tuple[str, str], int] = series
             self._codes: dict[str, int] = codes
@@ -78,8 +89,10 @@ class DuckDBStore:
         if intake.frames:
             with self._write_lock:
                 self._check_open()
+                frames = intake.recent(self._rollups.raw_from)
                 try:
-                    self._commit(intake.frames)
+                    if frames:
+                        self._commit(frames)
                 except duckdb.Error as error:
                     self._recover(error)
                     raise StoreUnavailable(f"{self._settings.path}: not written ({str(error).splitlines()[0]})") from error
@@ -106,6 +119,7 @@ class DuckDBStore:
             self._insert("quality", {"id": list(new_codes.values()), "quality": list(new_codes)})
         if late.any():
             self._delete(batch.where(late))
+        self._rollups.mark(connection, batch)
         connection.register("incoming", batch.arrow())
         connection.execute("INSERT INTO sample SELECT series, time, value, quality FROM incoming")
         newest.save_raised(connection, raised)
@@ -241,21 +255,75 @@ class DuckDBStore:
         return [Sample(time_ns, value, self._texts[code]) for time_ns, value, code in rows]
 
     def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
-        width = slot_width(start_ns, end_ns, count)
+        slot_width(start_ns, end_ns, count)
         id_ = self._ids.get((series.node, series.point))
         if id_ is None:
             return []
         with self._cursor() as cursor:
-            rows = cursor.execute(
-                "SELECT (time - ?) // ? AS slot, min(value), max(value), avg(value), count(value) FROM sample"
-                " WHERE series = ? AND time >= ? AND time < ? AND value IS NOT NULL AND quality >= 0 GROUP BY slot ORDER BY slot",
-                [start_ns, width, id_, start_ns, end_ns],
-            ).fetchall()
-        return [Bucket(start_ns + slot * width, minimum, maximum, mean, samples) for slot, minimum, maximum, mean, samples in rows]
+            rows = chart(cursor, id_, start_ns, end_ns, count)
+        return [bucket(*row) for row in rows]
+
+    def kept(self) -> Kept:
+        with self._cursor() as cursor:
+            return read_kept(cursor)
+
+    def scan(self, start_ns: int, end_ns: int, series: Sequence[Series] | None = None) -> Iterator[Any]:
+        check_range(start_ns, end_ns)
+        ids = None if series is None else [id_ for one in series if (id_ := self._ids.get((one.node, one.point))) is not None]
+        if ids is not None and not ids:
+            return iter(())
+        chosen = "" if ids is None else f" AND s.series IN ({', '.join(map(str, ids))})"
+
+        def begin(low: int, high: int) -> int | None:
+            with self._cursor() as cursor:
+                query = f"SELECT min(s.time) FROM sample s WHERE s.time >= {low} AND s.time < {high}{chosen}"  # noqa: S608 - numbers of our own
+                found = cursor.execute(query).fetchone()[0]
+                return None if found is None else int(found)
+
+        def fetch(low: int, high: int) -> Any | None:
+            limit = 2**62 if high - low == 1 else SLICE_ROWS + 1
+            with self._cursor() as cursor:
+                table = cursor.sql(
+                    "SELECT e.node, e.point, s.time, s.value, coalesce(q.quality, 'good') AS quality FROM"  # noqa: S608 - numbers of our own
+                    f" (SELECT * FROM sample s WHERE s.time >= {low} AND s.time < {high}{chosen} LIMIT {limit}) s"
+                    " JOIN series e ON e.id = s.series LEFT JOIN quality q ON q.id = s.quality ORDER BY s.time, e.node, e.point"
+                ).to_arrow_table()
+            return None if table.num_rows > SLICE_ROWS and high - low > 1 else table.cast(SCHEMA)
+
+        return slices(start_ns, end_ns, begin, fetch)
 
     def series(self) -> list[Series]:
         with self._state_lock:
-            return sorted(Series(node, point) for node, point in self._ids)
+            return sorted(Series(node, point) for (node, point), id_ in self._ids.items() if self._newest.times[id_] >= 0)
+
+    # --- upkeep
+
+    def maintain(self, now_ns: int, retention: Retention) -> bool:
+        with self._upkeep_lock, self._cursor() as cursor:
+            more = self._rollups.refresh(cursor)
+            more |= self._rollups.advance(cursor, now_ns)
+            return self._rollups.drop(cursor, now_ns, retention) or more
+
+    def delete(self, series: Series, start_ns: int, end_ns: int) -> int:
+        check_range(start_ns, end_ns)
+        with self._upkeep_lock, self._write_lock:
+            self._check_open()
+            id_ = self._ids.get((series.node, series.point))
+            if id_ is None or start_ns == end_ns:
+                return 0
+            connection = self._connection
+            try:
+                connection.execute("BEGIN")
+                removed = self._rollups.delete(connection, id_, start_ns, end_ns)
+                again = self._newest.without(connection, id_, start_ns, end_ns)
+                connection.execute("COMMIT")
+            except duckdb.Error as error:
+                self._recover(error)
+                raise StoreUnavailable(f"{self._settings.path}: not deleted ({str(error).splitlines()[0]})") from error
+            with self._state_lock:
+                if again is not None:
+                    self._newest.take(again)
+            return removed
 
     def health(self) -> StoreHealth:
         name = f"duckdb {duckdb.__version__}"
@@ -268,7 +336,7 @@ class DuckDBStore:
 
     def close(self) -> None:
         """Folds the write-ahead log into the file and lets it go."""
-        with self._write_lock, self._state_lock:
+        with self._upkeep_lock, self._write_lock, self._state_lock:
             if self._closed:
                 return
             self._closed = True

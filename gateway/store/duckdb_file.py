@@ -10,11 +10,12 @@ import duckdb
 
 from gateway.store import StoreUnavailable
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no rollups; such a file gets its tables, and is rolled up in the background."""
 
 TABLES = """
 CREATE TABLE muki_format (version INTEGER NOT NULL);
-INSERT INTO muki_format VALUES (1);
+INSERT INTO muki_format VALUES (2);
 CREATE TABLE series (id INTEGER NOT NULL, node VARCHAR NOT NULL, point VARCHAR NOT NULL);
 CREATE TABLE quality (id SMALLINT NOT NULL, quality VARCHAR NOT NULL);
 CREATE TABLE sample (series INTEGER NOT NULL, time BIGINT NOT NULL, value DOUBLE, quality SMALLINT NOT NULL);
@@ -29,8 +30,10 @@ CREATE VIEW reading AS
 _HOLDER = re.compile(r"held in (.*?) \(PID (\d+)\)")
 
 
-def open_file(path: Path, *, memory_limit: str, threads: int, checkpoint_at: str) -> Any:
-    """A connection to the file, created with its tables when it is new. A file that cannot be read is left as it is.
+def open_file(path: Path, *, memory_limit: str, threads: int, checkpoint_at: str, rollups: str) -> Any:
+    """A connection to the file, created with its tables when it is new; ``rollups`` is the SQL that makes those of the rollups.
+
+    A file that cannot be read is left as it is, one without rollups gets their tables.
 
     Raises StoreUnavailable that names the file, what is wrong with it and what would be right.
     """
@@ -48,7 +51,7 @@ def open_file(path: Path, *, memory_limit: str, threads: int, checkpoint_at: str
     except duckdb.Error as error:
         raise StoreUnavailable(explain(path, error)) from error
     try:
-        _check_format(connection, path)
+        _check_format(connection, path, rollups)
     except BaseException:
         connection.close()
         raise
@@ -69,17 +72,20 @@ def _check_place(path: Path) -> None:
             raise StoreUnavailable(f"{place}: is not writable for the user of the gateway; change its owner, or choose another path")
 
 
-def _check_format(connection: Any, path: Path) -> None:
+def _check_format(connection: Any, path: Path, rollups: str) -> None:
     try:
         names = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if not names:
-            connection.execute(f"BEGIN; {TABLES} COMMIT")
+            connection.execute(f"BEGIN; {TABLES} {rollups} COMMIT")
             return
         if "muki_format" not in names:
             raise StoreUnavailable(
                 f"{path}: is a DuckDB file of something else (tables {', '.join(sorted(names)[:5])}); choose another path"
             )
         version = connection.execute("SELECT max(version) FROM muki_format").fetchone()[0]
+        if version == 1:
+            connection.execute(f"BEGIN; {rollups} UPDATE muki_format SET version = {FORMAT}; COMMIT")  # noqa: S608 - a number of our own
+            return
     except duckdb.Error as error:
         raise StoreUnavailable(explain(path, error)) from error
     if version != FORMAT:

@@ -100,6 +100,21 @@ class Newest:
             connection.execute("INSERT INTO newest SELECT series, time, value, quality FROM low")
             connection.unregister("low")
 
+    def without(self, connection: Any, series: int, start_ns: int, end_ns: int) -> Batch | None:
+        """After samples of a range were deleted, within that transaction: what to `take` for the series, None where nothing changes."""
+        if not start_ns <= self.times[series] < end_ns:
+            return None
+        query = f"SELECT time, value, quality FROM sample WHERE series = {series} ORDER BY time DESC LIMIT 1"  # noqa: S608 - a number of our own
+        time_ns, value, code = connection.execute(query).fetchone() or (NEVER, None, 0)
+        value = np.nan if value is None else value
+        again = Batch(
+            np.array([series], np.int32), np.array([time_ns], np.int64), np.array([value], np.float64), np.array([code], np.int16)
+        )
+        connection.execute(f"DELETE FROM newest WHERE series = {series}")  # noqa: S608 - a number of our own
+        if time_ns != NEVER:
+            self.save_raised(connection, again)
+        return again
+
     def due(self) -> bool:
         """Whether the floor lies far enough below the newest sample to be moved up."""
         return self._next_floor() - self.floor >= SAVE_EVERY_NS

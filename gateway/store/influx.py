@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.values import IDENTIFIER, POINT
-from gateway.store import Bucket, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
+from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
 from gateway.store.influx_lines import (
     MEASUREMENT,
     NOTHING,
@@ -23,7 +23,9 @@ from gateway.store.influx_lines import (
 )
 from gateway.store.influx_server import PROBE, InfluxServer, LinesRefused
 from gateway.store.intake import MAX_TIME_NS, Checker
-from gateway.store.slots import check_limit, check_range, slot_width
+from gateway.store.rollup import Kept, grid
+from gateway.store.slots import check_limit, check_range
+from gateway.store.summary import bucket, summarised
 
 _BODY_BYTES = 2_000_000  # a request; InfluxDB 1.x takes 25 MB, a Pi's memory would rather not
 _STATEMENTS = 100  # a request
@@ -202,28 +204,62 @@ class InfluxStore:
         return [sample for sample in samples if sample is not None]
 
     def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
-        width = slot_width(start_ns, end_ns, count)
+        first, width, _ = grid(start_ns, end_ns, count, Kept())
         self._check_open()
         if not _is_legal(series) or end_ns <= max(start_ns, 0):
             return []
         field = split_point(series.point)[1]
-        name, origin = _quoted(field), _from(series, start_ns, end_ns)
-        drawn, voided = self._server.query(
-            f"SELECT min({name}), max({name}), mean({name}), count({name}) {origin} GROUP BY time({width}ns, {start_ns % width}ns) fill(none)",
-            f"SELECT {_quoted(field + VOID)} {origin}",
+        name, text, origin = _quoted(field), _quoted(field + QUALITY), _from(series, start_ns, end_ns)
+        slotted = f"GROUP BY time({width}ns, {first % width}ns) fill(none)"
+        numbers, unsure, bad, voided = self._server.query(
+            f"SELECT min({name}), max({name}), mean({name}), count({name}), last({name}) {origin} {slotted}",
+            f"SELECT count({text}) {origin} AND {text} =~ /^uncertain/ {slotted}",
+            f"SELECT count({text}) {origin} AND {text} =~ /^bad/ {slotted}",
+            f"SELECT count({_quoted(field + VOID)}) {origin} {slotted}",
         )
+        worst = {row[0]: rank for rank, found in ((1, unsure), (2, bad)) for one in found for row in one["values"] if row[1]}
         slots = {
-            (row[0] - start_ns) // width: Bucket(row[0], float(row[1]), float(row[2]), float(row[3]), int(row[4]))
-            for one in drawn
+            row[0]: bucket(row[0], row[1], row[2], row[3] * row[4], row[4], row[5], worst.get(row[0], 0))
+            for one in numbers
             for row in one["values"]
             if row[4]
         }
-        wrong = {(row[0] - start_ns) // width for one in voided for row in one["values"]}
-        if wrong:
-            last = min(end_ns, start_ns + (max(wrong) + 1) * width)
-            samples = self._samples(series, start_ns + min(wrong) * width, last)
-            _count_again(samples, start_ns, width, wrong, slots)
+        # Slots in which a bad reading overwrote a number that InfluxDB cannot delete are counted from the samples.
+        for slot in [row[0] for one in voided for row in one["values"] if row[1]]:
+            slots.pop(slot, None)
+            again = summarised(self._samples(series, max(slot, start_ns), min(slot + width, end_ns)), slot, width)
+            slots.update({one.start_ns: one for one in again})
         return [slots[slot] for slot in sorted(slots)]
+
+    def kept(self) -> Kept:
+        return Kept()
+
+    def maintain(self, now_ns: int, retention: Retention) -> bool:
+        """There are no rollups here yet, and nothing is dropped: that is the server's retention policy."""
+        return False
+
+    def delete(self, series: Series, start_ns: int, end_ns: int) -> int:
+        """Raises StoreUnavailable: InfluxDB deletes whole assets only, not one of their signals."""
+        raise StoreUnavailable(f"{self._server.url}: InfluxDB cannot delete the readings of one point; delete the asset's at the server")
+
+    def scan(self, start_ns: int, end_ns: int, series: Sequence[Series] | None = None) -> Iterator[Any]:
+        from gateway.store.scan import SLICE_ROWS, slices, table_of
+
+        check_range(start_ns, end_ns)
+        chosen = self.series() if series is None else list(series)
+
+        def begin(low: int, high: int) -> int | None:
+            return min((sample.time_ns for one in chosen for sample in self._samples(one, low, high, " LIMIT 1")), default=None)
+
+        def fetch(low: int, high: int) -> Any | None:
+            rows: list[tuple[Series, Sample]] = []
+            for one in chosen:
+                rows += [(one, sample) for sample in self._samples(one, low, high, f" LIMIT {SLICE_ROWS + 1}")]
+                if len(rows) > SLICE_ROWS and high - low > 1:
+                    return None
+            return table_of(rows)
+
+        return slices(start_ns, end_ns, begin, fetch)
 
     def series(self) -> list[Series]:
         return sorted(self.latest())
@@ -252,19 +288,6 @@ class InfluxStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._server.url}: the store is closed")
-
-
-def _count_again(samples: Iterable[Sample], start_ns: int, width: int, wrong: set[int], slots: dict[int, Bucket]) -> None:
-    """Slots in which a bad reading overwrote a number that InfluxDB cannot delete are counted from the samples."""
-    values: dict[int, list[float]] = {slot: [] for slot in wrong}
-    for sample in samples:
-        slot = (sample.time_ns - start_ns) // width
-        if slot in wrong and sample.value is not None and not sample.quality.startswith("bad"):
-            values[slot].append(sample.value)
-    for slot, kept in values.items():
-        slots.pop(slot, None)
-        if kept:
-            slots[slot] = Bucket(start_ns + slot * width, min(kept), max(kept), sum(kept) / len(kept), len(kept))
 
 
 def _is_legal(series: Series) -> bool:

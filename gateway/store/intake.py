@@ -1,9 +1,11 @@
 """What a store accepts: every frame is checked and brought into one form before a store sees it, so that all stores keep the same."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from typing import NamedTuple
 
+from contract.topics import GATEWAY
 from contract.values import IDENTIFIER, Level, Quality, check_point
 from gateway.store import StoreFrame, StoreRefused
 
@@ -20,6 +22,15 @@ class Intake(NamedTuple):
 
     frames: list[StoreFrame]
     refused: list[tuple[StoreFrame, str]]
+
+    def recent(self, raw_from_ns: int) -> list[StoreFrame]:
+        """The frames that are not older than what retention has left; the others are refused."""
+        if not raw_from_ns or all(frame.time_ns >= raw_from_ns for frame in self.frames):
+            return self.frames
+        when = datetime.fromtimestamp(raw_from_ns // 10**9, UTC).isoformat()
+        reason = f"older than the retention of raw readings, which keeps them from {when} on"
+        self.refused.extend((frame, reason) for frame in self.frames if frame.time_ns < raw_from_ns)
+        return [frame for frame in self.frames if frame.time_ns >= raw_from_ns]
 
     def raise_refused(self) -> None:
         """Raises StoreRefused when a frame was refused."""
@@ -55,7 +66,7 @@ class Checker:
 
     def _check(self, frame: StoreFrame) -> StoreFrame:
         if frame.node not in self._nodes:
-            if not IDENTIFIER.fullmatch(frame.node):
+            if not IDENTIFIER.fullmatch(frame.node) and frame.node != GATEWAY:  # the gateway keeps figures of its own
                 raise ValueError(f"node {frame.node!r}: write 1 to 32 of a-z, 0-9 and '-'")
             self._nodes = _remember(self._nodes, [frame.node])
         if not 0 <= frame.time_ns <= MAX_TIME_NS:

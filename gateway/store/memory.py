@@ -2,13 +2,16 @@
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.store import Bucket, Sample, Series, StoreFrame, StoreHealth
+from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth
 from gateway.store.intake import Checker
-from gateway.store.slots import check_limit, check_range, slot_width
+from gateway.store.rollup import MINUTE, Kept, floor_to, grid
+from gateway.store.slots import check_limit, check_range
+from gateway.store.summary import summarised
 
 MAX_SAMPLES_A_SERIES = 100_000
 """A series that grows beyond this loses its oldest samples: a memory is finite."""
@@ -33,6 +36,13 @@ class _History:
             for time_ns in oldest:
                 del self.samples[time_ns]
 
+    def remove(self, start_ns: int, end_ns: int) -> int:
+        first, last = bisect_left(self.times, start_ns), bisect_left(self.times, end_ns)
+        for time_ns in self.times[first:last]:
+            del self.samples[time_ns]
+        del self.times[first:last]
+        return last - first
+
     def between(self, start_ns: int, end_ns: int, limit: int | None = None) -> list[Sample]:
         first, last = bisect_left(self.times, start_ns), bisect_left(self.times, end_ns)
         if limit is not None:
@@ -41,7 +51,10 @@ class _History:
 
 
 class MemoryStore:
-    """Keeps times to the nanosecond. Nothing is durable: what the process held is gone with it."""
+    """Keeps times to the nanosecond. Nothing is durable: what the process held is gone with it.
+
+    It has no rollups: what retention drops is gone, and a series whose readings are all gone is as if it had never been.
+    """
 
     class Settings(BaseModel):
         """Nothing to set."""
@@ -53,11 +66,12 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._histories: dict[Series, _History] = {}
         self._checker = Checker()
+        self._raw_from = 0
 
     def write(self, frames: Sequence[StoreFrame]) -> None:
         intake = self._checker.accept(frames)
         with self._lock:
-            for node, time_ns, values, quality in intake.frames:
+            for node, time_ns, values, quality in intake.recent(self._raw_from):
                 for point, value in values.items():
                     self._put(Series(node, point), Sample(time_ns, float(value), quality.get(point, "good")))
                 for point in quality.keys() - values.keys():
@@ -81,15 +95,47 @@ class MemoryStore:
         return self._between(series, start_ns, end_ns, limit)
 
     def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
-        width = slot_width(start_ns, end_ns, count)
-        slots: dict[int, list[float]] = {}
-        for sample in self._between(series, start_ns, end_ns, None):
-            if sample.value is not None and not sample.quality.startswith("bad"):
-                slots.setdefault((sample.time_ns - start_ns) // width, []).append(sample.value)
-        return [
-            Bucket(start_ns + slot * width, min(values), max(values), sum(values) / len(values), len(values))
-            for slot, values in slots.items()
-        ]
+        slots = grid(start_ns, end_ns, count, Kept())
+        return summarised(self._between(series, start_ns, end_ns, None), slots.start_ns, slots.width_ns)
+
+    def kept(self) -> Kept:
+        return Kept(raw_from_ns=self._raw_from)
+
+    def maintain(self, now_ns: int, retention: Retention) -> bool:
+        if retention.raw_ns is not None:
+            self._raw_from = max(self._raw_from, floor_to(MINUTE, now_ns - retention.raw_ns))
+            with self._lock:
+                self._remove(list(self._histories), 0, self._raw_from)
+        return False
+
+    def delete(self, series: Series, start_ns: int, end_ns: int) -> int:
+        check_range(start_ns, end_ns)
+        with self._lock:
+            return self._remove([series], start_ns, end_ns)
+
+    def _remove(self, series: Sequence[Series], start_ns: int, end_ns: int) -> int:
+        removed = 0
+        for one in series:
+            if history := self._histories.get(one):
+                removed += history.remove(start_ns, end_ns)
+                if not history.times:
+                    del self._histories[one]
+        return removed
+
+    def scan(self, start_ns: int, end_ns: int, series: Sequence[Series] | None = None) -> Iterator[Any]:
+        from gateway.store.scan import slices, table_of
+
+        check_range(start_ns, end_ns)
+
+        def rows(low: int, high: int) -> list[tuple[Series, Sample]]:
+            chosen = self.series() if series is None else series
+            return [(one, sample) for one in chosen for sample in self._between(one, low, high, None)]
+
+        def begin(low: int, high: int) -> int | None:
+            chosen = self.series() if series is None else series
+            return min((sample.time_ns for one in chosen for sample in self._between(one, low, high, 1)), default=None)
+
+        return slices(start_ns, end_ns, begin, lambda low, high: table_of(rows(low, high)))
 
     def _between(self, series: Series, start_ns: int, end_ns: int, limit: int | None) -> list[Sample]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The languages of the page: the texts, and which language a request wants."""
+"""The languages of the pages: the texts, and which language a request wants."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,16 @@ LOCALES = Path(__file__).parent / "locales"
 
 @cache
 def texts(language: str) -> Mapping[str, str]:
-    """Every text of the page by key. Raises KeyError for a language that is none."""
+    """Every text of the pages by key, a file a page. Raises KeyError for a language that is none, ValueError for a key in two files."""
     if language not in LANGUAGES:
         raise KeyError(language)
-    loaded: dict[str, str] = json.loads((LOCALES / f"{language}.json").read_text("utf-8"))
-    return loaded
+    known: dict[str, str] = {}
+    for path in sorted((LOCALES / language).glob("*.json")):
+        more: dict[str, str] = json.loads(path.read_text("utf-8"))
+        if twice := known.keys() & more.keys():
+            raise ValueError(f"{path}: {min(twice)} is also in another file of {language}")
+        known |= more
+    return known
 
 
 def choose(asked: str | None, remembered: str | None, accepted: str, default: str) -> str:

@@ -8,6 +8,7 @@ from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.bearing_life import table_of
 from models.train.bearing_life import FOLDER, LEARNING, NAME, SEED, Life, fit, read, to_onnx
 from models.train.datasets import data_folder
+from models.train.feeds import bearing_life_feed
 from models.train.publishing import publish, training
 
 VERSION = "0.1.0"
@@ -94,4 +95,5 @@ def card_for(sha256: str, cost: Cost, lives: list[Life]) -> Card:
         ),
         cost=cost,
         training=training(NAME, SEED),
+        feed=bearing_life_feed(lives),
     )

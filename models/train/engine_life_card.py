@@ -8,6 +8,7 @@ from models.engine_life import BASELINE, ROWS, SENSORS
 from models.evaluate.engine_life import table_of
 from models.train.datasets import data_folder
 from models.train.engine_life import CAP, FOLDER, NAME, SEED, Fleet, fit, read, rows, to_onnx
+from models.train.feeds import engine_life_feed
 from models.train.publishing import publish, training
 
 VERSION = "1.0.0"
@@ -74,4 +75,5 @@ def card_for(sha256: str, cost: Cost, train: Fleet, test: Fleet) -> Card:
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training(NAME, SEED),
+        feed=engine_life_feed(train),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.gas_sensor_co import table_of
 from models.train.datasets import data_folder
+from models.train.feeds import gas_sensor_co_feed
 from models.train.gas_sensor_co import (
     COVERAGE,
     FOLDER,
@@ -110,4 +111,5 @@ def card_for(sha256: str, cost: Cost, series: Series, chosen: str) -> Card:
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training(NAME, SEED),
+        feed=gas_sensor_co_feed(halves(series)[0]),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.hydraulic_cooler import table_of
 from models.train.datasets import data_folder
+from models.train.feeds import hydraulic_cooler_feed
 from models.train.hydraulic_cooler import FOLDER, LABELS, NAME, SAMPLES, SEED, SENSORS, Cycles, fit, read, to_onnx
 from models.train.publishing import publish, training
 
@@ -69,4 +70,5 @@ def card_for(sha256: str, cost: Cost, cycles: Cycles) -> Card:
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training(NAME, SEED),
+        feed=hydraulic_cooler_feed(cycles),
     )

@@ -34,18 +34,18 @@ from models.train.ppe_pictures import CLASSES, GRIDS, INPUT, Piece, draw, pieces
 NAME = "ppe_detector"
 SEED = 20251125
 BATCH = 8
-SIDES = (288, 320, 352)
-ALONE_FROM, ALONE_SHARE = 800, 0.65
+SIDES = (352, 384, 416)
+ALONE_FROM, ALONE_SHARE = 500, 0.7
 """From this step on this share of the batches shows tiles alone: a whole picture has no seams, and boxes that end at seams teach to look for them."""
-EMPTY_FROM, EMPTY_SHARE = 3200, 0.1
-"""From this step on this share of the tiles shows nothing at all: until then a black picture was taken for a person and a machine."""
-ALONE_SIDES = (128, 160, 192, 224, 256)
-STEPS = 3800
+EMPTY_SHARE = 0.05
+"""This share of the tiles shows nothing at all: without it a black picture is taken for a person and a machine."""
+ALONE_SIDES = (192, 224, 256, 288, 320, 352)
+STEPS = 8000
 WARM_UP = 150
 RATE, BACKBONE_RATE = 1.5e-3, 6e-4
 DECAY = 0.03
 AVERAGE = 0.998
-JUDGE_EVERY = 200
+JUDGE_EVERY = 400
 WEIGHTS = "fastestdet_coco.pth"
 
 
@@ -85,7 +85,7 @@ class Run:
             if self.step % JUDGE_EVERY == 0 or self.step == min(self.steps, until):
                 values = average_precisions(self.average, self.judge)
                 mean = float(np.nanmean(values))
-                if mean > self.best or self.step <= EMPTY_FROM + JUDGE_EVERY:  # nothing before has learnt what empty looks like
+                if mean > self.best:
                     self.best, self.best_weights = mean, deepcopy(self.average.state_dict())
                 self._save()
                 done = (time.monotonic() - start) / (self.step - first)
@@ -100,10 +100,9 @@ class Run:
         generator = np.random.default_rng((SEED, self.step))
         alone = self.step >= ALONE_FROM and generator.random() < ALONE_SHARE
         side = int(generator.choice(ALONE_SIDES if alone else SIDES))
-        size = round(BATCH * 320**2 / side**2) if alone else BATCH  # as many pixels as a batch of mosaics
+        size = round(BATCH * SIDES[1] ** 2 / side**2) if alone else BATCH  # as many pixels as a batch of mosaics
         grids = {1: 1.0} if alone else GRIDS
-        empty = EMPTY_SHARE if self.step >= EMPTY_FROM else 0.0
-        images, truth = zip(*(draw(self.found, self.share, side, generator, grids, empty=empty) for _ in range(size)), strict=True)
+        images, truth = zip(*(draw(self.found, self.share, side, generator, grids, empty=EMPTY_SHARE) for _ in range(size)), strict=True)
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         most = max(1, *(len(boxes) for boxes in truth))
         table, real = np.zeros((size, most, 5), np.float32), np.zeros((size, most), bool)

@@ -18,7 +18,6 @@ from models.train.datasets import data_folder
 from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 LEAKS = Path(__file__).with_name("ppe_leaks.csv")
-LATER = "_later"
 COLUMNS = ("picture", "x0", "y0", "x1", "y1", "why", "matches", "inliers")
 HAMMING = 44  # of 256 bits: nearest neighbours by chance lie above it, mostly
 PAIRS = 8  # fewer close pairs are not worth a RANSAC
@@ -44,10 +43,7 @@ SEED = 20251125
 
 
 class Leak(NamedTuple):
-    """A tile not to be trained on: ``why`` is test, valid or held_out; ``matches`` the picture (or tile) it shares ``inliers`` features with.
-
-    LATER behind ``why``: found after the artifact that ships was trained, and trained on by it.
-    """
+    """A tile not to be trained on: ``why`` is test, valid or held_out; ``matches`` the picture (or tile) it shares ``inliers`` features with."""
 
     tile: Tile
     why: str

@@ -11,7 +11,7 @@ from models.train.ppe_leaks import Leak
 from models.train.ppe_mosaics import Array, Tile, boxes_of, read_boxes, read_image, tiles
 
 CLASSES = ("hardhat", "no_hardhat", "vest", "no_vest", "person", "machinery", "vehicle")
-INPUT = 416
+INPUT = 608
 """The graph's input in pixels, square."""
 OF_DATA_SET = {0: 0, 2: 1, 7: 2, 4: 3, 5: 4, 8: 5, 9: 6}
 """Their numbers in the data set; masks and cones (1, 3, 6) are left out."""

@@ -7,6 +7,7 @@ from models.cards import ARTIFACTS, Card, Cost, Data, Tensor, Threshold
 from models.evaluate.pump_anomaly import table_of
 from models.pump import QUANTILE
 from models.train.datasets import data_folder
+from models.train.feeds import pump_anomaly_feed
 from models.train.publishing import publish, training
 from models.train.pump_anomaly import (
     CHANNELS,
@@ -95,4 +96,5 @@ def card_for(sha256: str, cost: Cost, recordings: list[Recording], found: Array)
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training(NAME, SEED),
+        feed=pump_anomaly_feed(recordings, setting),
     )

@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from contract.alarms import State, Trigger
+from gateway.accounts.roles import Role
 from tests.rig.processes import free_port
 from tests.rig.webapp import CO_HIGH, NODE, O2_LOW, WebSite, website
 
@@ -96,6 +97,52 @@ async def test_an_alarm_appears_within_a_second_and_is_acknowledged_by_keyboard(
 
         site.event(CO_HIGH, active=False, value=9.0)
         await expect(row).to_have_count(0)
+
+
+async def test_a_site_with_logins_asks_who_acts_and_an_idle_operator_still_sees(tmp_path: Path) -> None:
+    password = "cuatro palabras bien largas"
+    async with website(tmp_path, access="changes", idle_after=60) as site, browser(site) as page:
+        site.services.users.add("Ana Quispe", Role.OPERATOR, password, now_ns=time.time_ns())
+        site.event(CO_HIGH, value=41.5)
+        row = page.locator(f'tr[data-key="{KEY}"]')
+        await row.get_by_role("button", name="Reconocer").press("Enter")
+        await expect(page.locator("#login-name")).to_be_focused()
+        await page.keyboard.type("Ana Quispe")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("wrong wrong wrong")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#login-error")).to_contain_text("no es correcto")
+        await page.keyboard.type(password)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#dialog-who-label")).to_have_text("Firma: Ana Quispe")
+        await expect(page.locator("#dialog-who")).not_to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#account")).to_contain_text("Ana Quispe (operador)")
+        with site.services.engine.begin() as connection:  # a shift break later
+            connection.exec_driver_sql("UPDATE account_session SET acted_ns = acted_ns - 3600000000000")
+        site.event(O2_LOW, value=19.1)
+        await page.locator(f'tr[data-key="{O2_KEY}"]').wait_for()
+        await row.get_by_role("button", name="Reconocer").press("Enter")
+        await expect(page.locator("#login-error")).to_contain_text("escriba de nuevo")
+        await expect(page.locator("#login-password")).to_be_focused()
+        await page.keyboard.type(password)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#dialog-note")).to_be_focused()
+        await page.locator("#dialog-submit").press("Enter")
+        await expect(row).to_contain_text("por Ana Quispe")
+        assert site.journal.get(KEY).now.acknowledged_by == "Ana Quispe"
+
+
+async def test_a_site_that_shows_itself_only_to_its_own_asks_first(tmp_path: Path) -> None:
+    password = "cuatro palabras bien largas"
+    async with website(tmp_path, access="all") as site, browser(site, wait=False) as page:
+        site.services.users.add("Luis", Role.VIEWER, password, now_ns=time.time_ns())
+        site.event(CO_HIGH, value=41.5)
+        await page.locator("#login-name").fill("Luis")
+        assert await page.locator("#alarm-rows tr").count() == 0
+        await page.locator("#login-password").fill(password)
+        await page.keyboard.press("Enter")
+        await page.locator(f'tr[data-key="{KEY}"]').wait_for()
 
 
 async def test_an_alarm_is_shelved_with_a_reason_and_taken_back(tmp_path: Path) -> None:

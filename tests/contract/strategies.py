@@ -84,6 +84,7 @@ definitions = st.builds(
     response_time=st.none() | seconds,
     shelvable=st.booleans(),
     latching=st.booleans(),
+    shadow=st.booleans(),
     source=texts,
     group=texts,
     suppress_when=st.none() | st.builds(Suppression, points, conditions, seconds, seconds),

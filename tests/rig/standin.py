@@ -80,8 +80,9 @@ async def stand_in(port: int) -> AsyncIterator[StandIn]:
         await asyncio.wait_for(gateway.connected.wait(), 10)
         yield gateway
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        while not task.done():  # the first word may get lost in a publish: before Python 3.12 `asyncio.wait_for` swallows it
+            task.cancel()
+            await asyncio.wait([task], timeout=0.5)
 
 
 async def until(what: Callable[[], object], *, seconds: float = 15.0, describe: str = "") -> None:

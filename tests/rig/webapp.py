@@ -12,16 +12,23 @@ from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKin
 from contract.frames import to_ms
 from contract.messages import Birth, NodeState, PointDeclaration
 from contract.values import GOOD, Quality
+from gateway.accounts.passes import Passes
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import Users
+from gateway.aggregation import Aggregation, periods
 from gateway.alarms.journal import Journal
 from gateway.annunciator import Annunciator
 from gateway.api.app import create_app
 from gateway.api.stream import end_streams
+from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.evidence import Evidence
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.receipts import Receipts
 from gateway.rejects import Rejects
 from gateway.services import Services
 from gateway.store import StoreFrame
@@ -56,11 +63,11 @@ POINTS = {
 class WebSite:
     """One site behind one web application."""
 
-    def __init__(self, folder: Path, port: int, *, language: str = "es") -> None:
+    def __init__(self, folder: Path, port: int, *, language: str = "es", **more: object) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         config = GatewayConfig.model_validate(
-            {"site": "mina-sur", "data_dir": folder, "http": {"port": port}, "language": language, "time_zone": "America/Santiago"}
+            {"site": "mina-sur", "data_dir": folder, "http": {"port": port}, "language": language, "time_zone": "America/Santiago", **more}
         )
         engine = open_database(config.database_url)
         self.published: list[tuple[str, bytes]] = []
@@ -78,7 +85,21 @@ class WebSite:
             unjournalable=_nothing,
         )
         rejects = Rejects(engine, ledger, metrics, site=config.site, publish=_nothing, acknowledge=_nothing)
-        self.services = Services(config, engine, self.store, ledger, self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects)
+        approvals = Approvals(engine, required=config.approve_nodes)
+        aggregation = Aggregation(config.aggregates, self.store, periods(config.shifts, config.time_zone), self.nodes.unit)
+        parts = (self.journal, self.nodes, self.bus, metrics, self.annunciator, rejects, approvals, aggregation)
+        people = (Users(engine), Passes(engine, idle_after=config.idle_after), Throttle(), Receipts(engine))
+        self.evidence = Evidence(
+            engine,
+            folder / "evidence",
+            metrics,
+            days=30.0,
+            acknowledge=lambda node, event: self.kept.append((node, event)),
+            refused=lambda picture, why: self.refused.append((picture.event, why)),
+        )
+        self.kept: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str]] = []
+        self.services = Services(config, engine, self.store, ledger, *parts, *people, self.evidence)
         self.app = create_app(self.services)
         self._events = 0
 
@@ -157,9 +178,9 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 @contextlib.asynccontextmanager
-async def website(folder: Path, *, language: str = "es", born: bool = True) -> AsyncIterator[WebSite]:
-    """A site that is being served."""
-    site = WebSite(folder, free_port(), language=language)
+async def website(folder: Path, *, language: str = "es", born: bool = True, **more: object) -> AsyncIterator[WebSite]:
+    """A site that is being served; ``more`` of its configuration."""
+    site = WebSite(folder, free_port(), language=language, **more)
     try:
         if born:
             site.born()

@@ -9,9 +9,11 @@ import pytest
 
 from contract.alarms import ConditionKind, Priority, SignalClass, State, Transition, Trigger
 from contract.values import Level
+from gateway.accounts.roles import Role
 from gateway.nodes import Status
 from gateway.web import language
 from gateway.web.language import LANGUAGES, choose, texts
+from gateway.web.page import PAGES
 from tests.rig.webapp import website
 
 WEB = Path(language.__file__).parent
@@ -20,6 +22,8 @@ WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
 ENDINGS: dict[str, set[str]] = {
+    "nav.": set(PAGES),
+    "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),
     "state.": set(State),
@@ -35,6 +39,7 @@ ENDINGS: dict[str, set[str]] = {
     "chart.range.": {"15m", "1h", "8h", "7d"},
     "quality.reason.": set(),  # other reasons are shown as they are
     "reason.": {"other"},
+    "role.": set(Role),
 }
 
 
@@ -86,9 +91,10 @@ class _Text(HTMLParser):
             self.found.append(data)
 
 
-def test_no_text_stands_in_the_template() -> None:
+@pytest.mark.parametrize("name", ["frame", *PAGES])
+def test_no_text_stands_in_the_templates(name: str) -> None:
     parser = _Text()
-    template = (WEB / "templates" / "page.html").read_text("utf-8")
+    template = (WEB / "templates" / f"{name}.html").read_text("utf-8")
     parser.feed(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", template))
     words = {word for text in parser.found for word in re.findall(r"[^\W\d_]{2,}", text)}
     assert words <= {"Muki"}
@@ -121,9 +127,10 @@ async def test_the_page_comes_in_both_and_remembers(tmp_path: Path) -> None:
         assert '<html lang="en">' in (await client.get("/")).text
 
 
-async def test_the_page_names_nothing_outside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", PAGES.values())
+async def test_the_page_names_nothing_outside(path: str, tmp_path: Path) -> None:
     async with website(tmp_path) as site, httpx.AsyncClient(base_url=site.url, trust_env=False) as client:
-        page = (await client.get("/")).text
+        page = (await client.get(path)).text
         assert re.findall(r"""(?:src|href)="(?!/|#)([^"]*)""", page) == []
         assert re.findall(r"<script(?![^>]*(?:src=|application/json))", page) == []
         assert " style=" not in page

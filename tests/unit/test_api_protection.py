@@ -8,7 +8,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from contract.alarms import State
-from gateway.api.protection import MAX_BODY, is_loopback, refuse
+from gateway.api.protection import MAX_BODY, refuse
+from gateway.loopback import is_loopback
 from tests.rig.webapp import NODE, website
 
 KEY = f"{NODE}.co-high"

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, Transition
@@ -127,6 +128,23 @@ async def test_a_pin_follows_and_is_let_go(pins: Any) -> None:
         panel.take([event("critical")])
         await until(lambda: pin.state)
     assert pin.function == "input", "an input lets the relay drop"
+
+
+async def test_an_alarm_in_shadow_sounds_nothing_also_after_a_restart(pins: Any) -> None:
+    pin = pins.pin(17)
+    shadow = msgspec.structs.replace(CRITICAL, id="tried", shadow=True)
+    panel = AlarmPanel([gpio(17)], "n", [HIGH, shadow], [StandingAlarm("tried", "a/b", "e0", 0)])
+    async with running(panel):
+        await until(lambda: pin.function == "output")
+        assert not pin.state
+        panel.take([event("tried")])
+        await asyncio.sleep(0.2)
+        assert not pin.state
+        panel.take([event("high")])
+        await until(lambda: pin.state)
+        panel.take([event("tried", Transition.NORMAL)])
+        await asyncio.sleep(0.2)
+        assert pin.state
 
 
 async def test_an_active_low_pin_and_fail_safe_wiring(pins: Any) -> None:

@@ -14,7 +14,8 @@ from contract.values import Reading
 from edge.errors import Misconfigured
 from edge.items import Frame
 from edge.processing import ProcessorContext
-from edge.processing.detection import DetectorProcessor, DetectorSettings, inside
+from edge.processing.detection import DetectorProcessor, DetectorSettings
+from edge.processing.zones import inside
 from models.cards import ARTIFACTS
 from models.train.datasets import DataMissing, data_folder
 

@@ -21,7 +21,7 @@ from edge.processing.exposure_settings import ExposureSettings
 from edge.processing.gas_mixture import GasMixtureProcessor, GasMixtureSettings
 from edge.processing.o2_pressure import O2PressureProcessor, O2PressureSettings
 from edge.processing.shift_limits import brief_scala, ds594_art62, ds594_art63
-from edge.processing.shifts import Shifts
+from rules.shifts import Shifts
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

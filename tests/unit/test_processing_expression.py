@@ -13,7 +13,7 @@ from contract.values import GOOD, Quality, Reading, bad, uncertain
 from edge.processing import ProcessorContext
 from edge.processing.expression import ExpressionProcessor, ExpressionSettings
 from edge.processing.over_time import Integral
-from edge.processing.shifts import HOUR, Shifts
+from rules.shifts import HOUR, Shifts
 
 SECOND = 1_000_000_000
 NOW = 1_780_000_000 * SECOND

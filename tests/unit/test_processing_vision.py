@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from contract.values import Reading
 from edge.items import Frame
 from edge.processing import Processor, ProcessorContext
-from edge.processing.vision import CameraCheckProcessor, CameraCheckSettings, Hold, grey_copy, measure, motion
+from edge.processing.hold import Hold
+from edge.processing.vision import CameraCheckProcessor, CameraCheckSettings, grey_copy, measure, motion
 from simulators.field.camera_scene import Lens, Scene, jpeg
 
 SECOND = 1_000_000_000

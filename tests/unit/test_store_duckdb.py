@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.store import Sample, Series, StoreFrame, StoreUnavailable
+from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable
 from gateway.store.duckdb import DuckDBStore
 from tests.rig.processes import ROOT
 
@@ -195,8 +195,8 @@ def test_a_foreign_file_and_a_later_format_are_not_touched(tmp_path: Path) -> No
         opened(tmp_path / "foreign.duckdb")
     opened(tmp_path / "later.duckdb").close()
     with duckdb.connect(str(tmp_path / "later.duckdb")) as later:
-        later.execute("UPDATE muki_format SET version = 2")
-    with pytest.raises(StoreUnavailable, match="has format 2, this gateway writes format 1"):
+        later.execute("UPDATE muki_format SET version = 3")
+    with pytest.raises(StoreUnavailable, match="has format 3, this gateway writes format 2"):
         opened(tmp_path / "later.duckdb")
 
 
@@ -263,3 +263,18 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(StoreUnavailable, match="damaged or no DuckDB file; it was left as it is"):
         opened(path)
+
+
+def test_a_file_without_rollups_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "history.duckdb"
+    with closing(opened(path)) as store:
+        store.write([StoreFrame("node-1", T0 + at * SECOND, {"gas-2/co": float(at)}, {}) for at in range(7200)])
+        before = store.buckets(CO, T0, T0 + 7200 * SECOND, 10)
+    with duckdb.connect(str(path)) as older:
+        older.execute("DROP TABLE minute; DROP TABLE hour; DROP TABLE stale; DROP TABLE kept; UPDATE muki_format SET version = 1")
+    with closing(opened(path)) as store:
+        assert store.buckets(CO, T0, T0 + 7200 * SECOND, 10) == before
+        while store.maintain(T0 + 10_000 * SECOND, Retention()):
+            pass
+        assert store.kept().rolled_to_ns >= T0 + 7200 * SECOND
+        assert store.buckets(CO, T0, T0 + 7200 * SECOND, 10) == before

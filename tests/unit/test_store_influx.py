@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from contract.values import Level
 from gateway.store import Bucket, Sample, Series, StoreFrame, StoreRefused, StoreUnavailable
 from gateway.store.influx import InfluxStore
 from gateway.store.influx_lines import LineEncoder, sample_of
@@ -349,8 +350,8 @@ def test_a_chart_over_overwritten_numbers_is_right_beside_the_others(url: str, d
         store.write([StoreFrame("node-1", T0 + 5 * SECOND, {"gas-2/co": 1000.0}, {"gas-2/co": "bad:out_of_range"})])
         store.write([StoreFrame("node-1", T0 + at * SECOND, {}, {"gas-2/co": "bad:stale"}) for at in (8, 9, 10, 11)])
         assert store.buckets(CO, T0, T0 + 12 * SECOND, 3) == [
-            Bucket(T0, 0.0, 3.0, 1.5, 4),
-            Bucket(T0 + 4 * SECOND, 4.0, 7.0, (4.0 + 6.0 + 7.0) / 3, 3),
+            Bucket(T0, 0.0, 3.0, 1.5, 4, 3.0, Level.GOOD),
+            Bucket(T0 + 4 * SECOND, 4.0, 7.0, (4.0 + 6.0 + 7.0) / 3, 3, 7.0, Level.BAD),
         ]
 
 

@@ -6,11 +6,12 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import count
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -18,8 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.store import Bucket, Sample, Series, StoreFrame, StoreRefused, TimeSeriesStore
+from contract.values import Level, Quality
+from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreRefused, TimeSeriesStore
 from gateway.store.opening import open_store
+from gateway.store.rollup import Grid, grid
 from tests.rig.servers import Influx
 
 SECOND = 1_000_000_000
@@ -154,7 +157,7 @@ def test_quality_travels_and_a_reading_without_value_is_none(store: TimeSeriesSt
     store.write([one(CO, *sample) for sample in samples])
     assert everything(store, CO) == samples
     buckets = store.buckets(CO, T0, T0 + 10 * SECOND, 1)
-    assert buckets == [Bucket(T0, 1.0, 6.0, 3.5, 4)], "a chart draws good and uncertain values only"
+    assert buckets == [Bucket(T0, 1.0, 6.0, 3.5, 4, 6.0, Level.BAD)], "a chart draws good and uncertain values only"
 
 
 def test_a_series_that_never_had_a_value_is_a_series(store: TimeSeriesStore) -> None:
@@ -203,7 +206,7 @@ def test_an_equal_series_and_time_overwrites_value_and_quality(
     assert everything(store, neighbour) == [Sample(T0, 20.9, "good")]
     value, quality = second
     drawn = value is not None and not quality.startswith("bad")
-    expected = [Bucket(T0, value, value, value, 1)] if drawn and value is not None else []
+    expected = [Bucket(T0, value, value, value, 1, value, Quality.parse(quality).level)] if drawn and value is not None else []
     assert store.buckets(CO, T0, T0 + SECOND, 1) == expected
 
 
@@ -407,3 +410,197 @@ def test_close_may_be_called_twice(opener: Opener) -> None:
     store.write([one(CO, T0, 1.0)])
     store.close()
     store.close()
+
+
+# --- rollups, retention, deleting, reading everything
+
+KEEP_ALL = Retention()
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+TWO_HOURS = Retention(raw_ns=2 * HOUR)
+
+
+def without_influx(kind: str) -> None:
+    if kind == "influx":
+        pytest.skip("NOT BUILT: the InfluxDB store has no rollups, no retention of its own and no deleting of one point")
+
+
+def settle(store: TimeSeriesStore, now_ns: int, retention: Retention = KEEP_ALL) -> None:
+    for _ in range(500):
+        if not store.maintain(now_ns, retention):
+            return
+    raise AssertionError("the upkeep never ends")
+
+
+def recomputed(samples: Iterable[Sample], start_ns: int, end_ns: int, slots: Grid) -> list[Bucket]:
+    """What a chart must show, the slow way."""
+    found: dict[int, list[Sample]] = {}
+    for sample in sorted(samples):
+        if start_ns <= sample.time_ns < end_ns:
+            found.setdefault((sample.time_ns - slots.start_ns) // slots.width_ns, []).append(sample)
+    buckets = []
+    for slot, members in sorted(found.items()):
+        values = [one.value for one in members if one.value is not None and not one.quality.startswith("bad")]
+        if values:
+            levels = {Quality.parse(one.quality).level for one in members}
+            worst = next(level for level in (Level.BAD, Level.UNCERTAIN, Level.GOOD) if level in levels)
+            mean = sum(values) / len(values)
+            buckets.append(Bucket(slots.start_ns + slot * slots.width_ns, min(values), max(values), mean, len(values), values[-1], worst))
+    return buckets
+
+
+def assert_chart(  # noqa: PLR0917
+    store: TimeSeriesStore, series: Series, samples: Iterable[Sample], start_ns: int, end_ns: int, count: int
+) -> None:
+    found = store.buckets(series, start_ns, end_ns, count)
+    expected = recomputed(samples, start_ns, end_ns, grid(start_ns, end_ns, count, store.kept()))
+    assert len(found) <= count
+    assert [one._replace(mean=0.0) for one in found] == [one._replace(mean=0.0) for one in expected]
+    assert [one.mean for one in found] == pytest.approx([one.mean for one in expected], rel=1e-9, abs=1e-9)
+
+
+_SAMPLE = st.tuples(
+    st.integers(0, 5 * 3600),
+    st.one_of(st.none(), st.integers(-50, 50).map(float)),
+    st.sampled_from(["good", "good", "uncertain:stale", "bad:stuck"]),
+)
+_STEP = st.one_of(
+    st.tuples(st.just("write"), st.lists(_SAMPLE, min_size=1, max_size=12)),
+    st.tuples(st.just("again"), st.integers(0, 30)),
+    st.tuples(st.just("upkeep"), st.integers(0, 6 * 3600)),
+    st.tuples(st.just("delete"), st.tuples(st.integers(0, 5 * 3600), st.integers(1, 2 * 3600))),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(_STEP, min_size=1, max_size=12),
+    start=st.integers(-100, 5 * 3600),
+    length=st.integers(1, 6 * 3600),
+    count=st.integers(1, 400),
+)
+def test_rollups_agree_with_a_naive_recomputation_after_anything(  # noqa: PLR0917 - hypothesis
+    store: TimeSeriesStore, kind: str, steps: list[tuple[str, Any]], start: int, length: int, count: int
+) -> None:
+    series = Series("node-1", f"gas-2/rolled-{next(_numbers)}")
+    other = Series("node-1", f"gas-2/beside-{next(_numbers)}")
+    stored: dict[int, Sample] = {}
+    batches: list[list[StoreFrame]] = []
+    now_ns = T0
+    for what, how in steps:
+        if what == "write" or (what == "again" and batches):
+            if what == "write":
+                rows = [(at, value, "bad:wire_break" if value is None and quality == "good" else quality) for at, value, quality in how]
+                batches.append([one(series, T0 + at * SECOND, value, quality) for at, value, quality in rows])
+            batch = batches[-1] if what == "write" else batches[how % len(batches)]
+            store.write([*batch, *(one(other, frame.time_ns, 1.0) for frame in batch)])
+            for frame in batch:
+                stored[frame.time_ns] = Sample(frame.time_ns, frame.values.get(series.point), frame.quality.get(series.point, "good"))
+        elif what == "upkeep":
+            now_ns = max(now_ns, T0 + how * SECOND)
+            store.maintain(now_ns, KEEP_ALL)
+        elif what == "delete" and kind != "influx":
+            low = T0 + how[0] * SECOND
+            gone = [at for at in stored if low <= at < low + how[1] * SECOND]
+            assert store.delete(series, low, low + how[1] * SECOND) == len(gone)
+            for at in gone:
+                del stored[at]
+        for width in (count, 1, 5):
+            assert_chart(store, series, stored.values(), T0 + start * SECOND, T0 + (start + length) * SECOND + 7, width)
+    settle(store, T0 + DAY)
+    assert_chart(store, series, stored.values(), T0 + start * SECOND, T0 + (start + length) * SECOND + 7, count)
+    assert_chart(store, series, stored.values(), T0 - DAY, T0 + DAY, 48)
+    latest = store.latest([series]).get(series)
+    assert latest == (stored[max(stored)] if stored else None)
+
+
+def test_what_retention_drops_is_still_in_the_chart(store: TimeSeriesStore, kind: str) -> None:
+    without_influx(kind)
+    samples = [Sample(T0 + at * 20 * SECOND, float(at % 97), "uncertain:stale" if at % 50 == 0 else "good") for at in range(6 * 180)]
+    store.write([one(CO, *sample) for sample in samples])
+    now_ns = T0 + 6 * HOUR
+    settle(store, now_ns, TWO_HOURS)
+    raw_from = store.kept().raw_from_ns
+    assert raw_from == now_ns - 2 * HOUR
+    assert everything(store, CO) == [sample for sample in samples if sample.time_ns >= raw_from]
+    assert store.latest([CO])[CO] == samples[-1]
+    if kind == "memory":
+        return
+    assert_chart(store, CO, samples, T0, now_ns, 12)
+    assert_chart(store, CO, samples, T0 + 7 * MINUTE, now_ns - 7 * MINUTE, 300)
+    # Slots of seconds over what is left as minutes: each minute is one slot.
+    assert sum(bucket.samples for bucket in store.buckets(CO, T0, T0 + 10 * MINUTE, 1000)) == 30
+    settle(store, now_ns, Retention(raw_ns=2 * HOUR, minute_ns=3 * HOUR))
+    assert store.kept().minute_from_ns == now_ns - 3 * HOUR
+    assert_chart(store, CO, samples, T0, now_ns, 6)
+    settle(store, now_ns, Retention(raw_ns=2 * HOUR, minute_ns=3 * HOUR, hour_ns=4 * HOUR))
+    assert sum(bucket.samples for bucket in store.buckets(CO, T0, now_ns, 6)) == 4 * 180
+
+
+def test_what_is_older_than_the_retention_is_refused_and_changes_no_chart(store: TimeSeriesStore, kind: str) -> None:
+    without_influx(kind)
+    store.write([one(CO, T0 + at * MINUTE, float(at)) for at in range(5 * 60)])
+    settle(store, T0 + 5 * HOUR, TWO_HOURS)
+    before = store.buckets(CO, T0, T0 + 5 * HOUR, 5)
+    fresh = one(CO, T0 + 5 * HOUR, 1.0)
+    with pytest.raises(StoreRefused, match="older than the retention") as refused:
+        store.write([one(CO, T0 + HOUR, 99.0), fresh])
+    assert refused.value.frames == [one(CO, T0 + HOUR, 99.0)]
+    settle(store, T0 + 5 * HOUR, TWO_HOURS)
+    assert store.buckets(CO, T0, T0 + 5 * HOUR, 5) == before
+    assert store.latest([CO])[CO].time_ns == T0 + 5 * HOUR
+
+
+def test_what_is_not_rolled_up_is_not_dropped(store: TimeSeriesStore, kind: str) -> None:
+    without_influx(kind)
+    if kind == "memory":
+        return
+    store.write([one(CO, T0 + at * MINUTE, float(at)) for at in range(5 * 60)])
+    settle(store, T0 + 5 * HOUR)
+    late = [one(CO, T0 + at * MINUTE + SECOND, 1000.0) for at in range(60)]
+    store.write(late)
+    store.maintain(T0 + 5 * HOUR, TWO_HOURS)
+    settle(store, T0 + 5 * HOUR, TWO_HOURS)
+    assert store.buckets(CO, T0, T0 + HOUR, 1)[0].samples == 120
+
+
+def test_a_deleted_range_is_gone_from_readings_and_charts(store: TimeSeriesStore, kind: str) -> None:
+    without_influx(kind)
+    neighbour = Series("node-1", "gas-2/o2")
+    samples = [Sample(T0 + at * MINUTE, float(at), "good") for at in range(4 * 60)]
+    store.write([StoreFrame("node-1", sample.time_ns, {"gas-2/co": sample.value or 0.0, "gas-2/o2": 20.9}, {}) for sample in samples])
+    settle(store, T0 + 5 * HOUR)
+    low, high = T0 + 90 * MINUTE + 1, T0 + 200 * MINUTE
+    assert store.delete(CO, low, high) == 109
+    assert store.delete(CO, low, high) == 0
+    left = [sample for sample in samples if not low <= sample.time_ns < high]
+    assert everything(store, CO) == left
+    assert len(everything(store, neighbour)) == len(samples)
+    assert_chart(store, CO, left, T0, T0 + 4 * HOUR, 4)
+    settle(store, T0 + 5 * HOUR)
+    assert_chart(store, CO, left, T0, T0 + 4 * HOUR, 4)
+    store.write([one(CO, T0 + 100 * MINUTE, 7.0)])
+    assert Sample(T0 + 100 * MINUTE, 7.0, "good") in everything(store, CO)
+    assert store.delete(CO, 0, T0 + DAY) == len(left) + 1
+    assert store.latest([CO]) == {}
+    assert store.series() == [neighbour]
+    assert store.buckets(CO, T0, T0 + 4 * HOUR, 4) == []
+
+
+def test_a_scan_gives_every_reading_once_in_order(store: TimeSeriesStore) -> None:
+    rows = [
+        (series, Sample(T0 + at * 7 * SECOND, None if at % 9 == 0 else float(at), "bad:wire_break" if at % 9 == 0 else "good"))
+        for at in range(2000)
+        for series in (CO, VIBRATION)
+    ]
+    rows.append((CO, Sample(T0 + 400 * DAY, 5.0, "uncertain:stale")))
+    store.write([one(series, *sample) for series, sample in rows])
+    found = [row for table in store.scan(0, 2**63 - 2) for row in table.to_pylist()]
+    assert [(Series(row["node"], row["point"]), Sample(row["time"], row["value"], row["quality"])) for row in found] == sorted(
+        rows, key=lambda row: (row[1].time_ns, row[0])
+    )
+    only = [
+        row["time"] for table in store.scan(T0 + 70 * SECOND, T0 + 140 * SECOND, [CO, Series("node-7", "x/y")]) for row in table.to_pylist()
+    ]
+    assert only == [T0 + at * 7 * SECOND for at in range(10, 20)]
+    assert list(store.scan(0, 2**62, [])) == []

@@ -1,5 +1,6 @@
 // Puts the page together: reads the whole state at each connection, then follows the stream.
 
+import { Account } from "./account.js";
 import { AlarmList } from "./alarms.js";
 import { Trend } from "./chart.js";
 import { ActDialog } from "./dialog.js";
@@ -17,7 +18,8 @@ const nodes = new NodeList();
 const values = new ValueList({ chosen: choose });
 const pointOf = (node, point) => values.pointOf(node, point);
 const history = new History({ pointOf });
-const dialog = new ActDialog({ done: (alarm) => take("alarm", alarm) });
+const account = new Account();
+const dialog = new ActDialog({ account, done: (alarm) => take("alarm", alarm) });
 const alarms = new AlarmList({
   act: (alarm, action) => dialog.open(alarm, action),
   pointOf,
@@ -94,6 +96,9 @@ function connection(state, reason = "") {
   const since = t("connection.since", { time: clockTime(heard) });
   write(byId("banner-since"), reason ? `${since} ${t("connection.failed", { reason })}` : since);
 }
+
+await account.load().catch(() => undefined);
+while (!account.maySee()) await account.ask();
 
 new Stream({
   opened: readAll,

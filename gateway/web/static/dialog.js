@@ -26,7 +26,8 @@ function remember(name) {
 
 export class ActDialog {
   // `done(alarm)` gets the alarm as the gateway answers.
-  constructor({ done }) {
+  constructor({ account, done }) {
+    this.account = account;
     this.done = done;
     this.dialog = byId("dialog");
     this.who = byId("dialog-who");
@@ -42,7 +43,8 @@ export class ActDialog {
     });
   }
 
-  open(alarm, action) {
+  async open(alarm, action) {
+    if (!(await this.account.ready())) return;
     this.alarm = alarm;
     this.action = action;
     byId("dialog-title").textContent = t("dialog." + action);
@@ -55,7 +57,10 @@ export class ActDialog {
     this.submit.disabled = false;
     this.error.textContent = "";
     this.note.value = "";
-    this.who.value = remembered();
+    const known = this.account.known.name;
+    this.who.hidden = Boolean(known);
+    byId("dialog-who-label").textContent = known ? t("dialog.signed", { name: known }) : t("dialog.who");
+    this.who.value = known || remembered();
     this.dialog.showModal();
     (this.who.value ? this.note : this.who).focus();
   }
@@ -74,7 +79,7 @@ export class ActDialog {
       return;
     }
     const { alarm, action } = this;
-    remember(who);
+    if (!this.account.known.name) remember(who);
     this.submit.disabled = true;
     this.error.textContent = "";
     try {

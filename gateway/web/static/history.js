@@ -49,7 +49,7 @@ export class History {
     return element(
       "tr",
       {},
-      element("td", {}, moment(entry.at, now()), small(entry.late ? t("history.late") : "")),
+      element("td", {}, moment(entry.at, now()), small(entry.late ? t("history.late") : ""), small(entry.shadow ? t("history.shadow") : "")),
       element("td", {}, t("event." + entry.what)),
       element("td", {}, titleOf(entry), small(`${t("priority." + entry.priority)} · ${entry.point} · ${entry.node}`)),
       element("td", {}, value),

@@ -38,6 +38,7 @@ export class NodeList {
     small(seen);
     const missing = this.missing.get(node.node) ?? 0;
     if (missing > 0) small(`⚠ ${t("nodes.missing", { count: missing })}`);
+    if (node.approved === false) small(`⚠ ${t("nodes.unapproved")}`);
     if (node.clock_synchronised === false) small(`⚠ ${t("nodes.clock")}`);
     return made;
   }

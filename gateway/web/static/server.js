@@ -12,7 +12,7 @@ export class Refused extends Error {
   }
 }
 
-async function request(path, options = {}) {
+export async function request(path, options = {}) {
   let answer;
   try {
     answer = await fetch(API + path, { cache: "no-store", signal: AbortSignal.timeout(15000), ...options });

@@ -68,12 +68,18 @@ class Shifts(NamedTuple):
 
     def began(self, time_ns: int) -> int:
         """The latest beginning at or before ``time_ns``, Unix ns."""
+        return max(start for start in self._around(time_ns) if start <= time_ns)
+
+    def ends(self, time_ns: int) -> int:
+        """The first beginning after ``time_ns``, Unix ns: where its shift ends."""
+        return min(start for start in self._around(time_ns) if start > time_ns)
+
+    def _around(self, time_ns: int) -> list[int]:
         today = (_EPOCH + timedelta(seconds=time_ns // SECOND)).astimezone(self.zone).date()
-        days = (today - timedelta(days=1), today)
-        starts = [
+        days = [today + timedelta(days=offset) for offset in (-1, 0, 1)]
+        return [
             _ns(datetime(day.year, day.month, day.day, *divmod(minute, 60), tzinfo=self.zone)) for day in days for minute in self.starts
         ]
-        return max(start for start in starts if start <= time_ns)
 
     def hours(self, start_ns: int, by_the_clock: float) -> float:
         """How long the shift is that began at ``start_ns`` and lasts so many hours by the clock on the wall: 11 or 13 when that is changed."""

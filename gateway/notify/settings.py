@@ -1,0 +1,116 @@
+"""Whom the site tells, as its configuration writes it."""
+
+from collections.abc import Iterator
+from datetime import time
+from fnmatch import fnmatchcase
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.alarms import Priority, SignalClass
+from gateway.alarms.view import AlarmView
+from gateway.notify import REGISTRY
+from rules.shifts import TimeOfDay, minutes_of
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Problem = tuple[tuple[str | int, ...], str]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChannelSettings(BaseModel):
+    """A channel; the keys beside these are of its ``type``, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+    type: str = "apprise"
+    language: Literal["es", "en"] | None = None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Hours(_Strict):
+    """From one time of day to another, in the site's zone; over midnight where the second is earlier."""
+
+    begin: TimeOfDay = Field(alias="from")
+    end: TimeOfDay = Field(alias="to")
+
+    def hold(self, local: time) -> bool:
+        now, begin, end = local.hour * 60 + local.minute, minutes_of(self.begin), minutes_of(self.end)
+        return begin <= now < end if begin < end else now >= begin or now < end
+
+
+class Step(_Strict):
+    """Whom else to tell of what nobody has acknowledged after so many seconds."""
+
+    after: Annotated[float, Field(ge=30, le=86_400)]
+    to: list[Name] = Field(min_length=1)
+
+
+class Route(_Strict):
+    """Which alarms go to which channels. ``hours``: only then (a shift's roster); ``quiet``: then only critical ones, the others when it ends."""
+
+    to: list[Name] = Field(min_length=1)
+    priorities: list[Priority] = [Priority.CRITICAL, Priority.HIGH]
+    classes: list[SignalClass] = list(SignalClass)
+    nodes: list[str] = ["*"]
+    points: list[str] = ["*"]
+    hours: Hours | None = None
+    quiet: Hours | None = None
+    escalate: list[Step] = []
+
+    def takes(self, view: AlarmView) -> bool:
+        """Whether the alarm is one of its; patterns as in file names."""
+        definition = view.definition
+        return (
+            definition.priority in self.priorities
+            and definition.signal_class in self.classes
+            and any(fnmatchcase(view.node, pattern) for pattern in self.nodes)
+            and any(fnmatchcase(view.point, pattern) for pattern in self.points)
+        )
+
+
+class NotifySettings(_Strict):
+    """``page``: the address of the page as people reach it, for the link in a message."""
+
+    channels: list[ChannelSettings] = []
+    routes: list[Route] = []
+    page: str = ""
+
+
+def channel_class(name: str) -> type[Any]:
+    """The class of a kind of channel. Raises ValueError naming those that there are."""
+    if name in REGISTRY:
+        module, _, attribute = REGISTRY[name].partition(":")
+        return cast(type[Any], getattr(import_module(module), attribute))
+    foreign = {point.name: point for point in entry_points(group="muki.notifiers")}
+    if name in foreign:
+        return cast(type[Any], foreign[name].load())
+    raise ValueError(f"channel type {name!r}: write one of {', '.join(sorted({*REGISTRY, *foreign}))}")
+
+
+def notify_problems(settings: NotifySettings) -> Iterator[Problem]:
+    """What is wrong, each by the key it is wrong at."""
+    names: set[str] = set()
+    for index, channel in enumerate(settings.channels):
+        if channel.name in names:
+            yield ("channels", index, "name"), f"{channel.name!r} is taken; choose another"
+        names.add(channel.name)
+        try:
+            channel_class(channel.type).Settings.model_validate(channel.own)
+        except ValueError as error:
+            texts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in getattr(error, "errors", list)()]
+            yield ("channels", index, "name"), f"{channel.name}: {'; '.join(texts) or error}"
+    for index, route in enumerate(settings.routes):
+        wanted = [(("to",), name) for name in route.to]
+        wanted += [(("escalate", place, "to"), name) for place, step in enumerate(route.escalate) for name in step.to]  # type: ignore[misc]
+        for key, name in wanted:
+            if name not in names:
+                yield ("routes", index, *key), f"{name!r} is no channel; there is {', '.join(sorted(names)) or 'none'}"
