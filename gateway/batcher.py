@@ -158,7 +158,7 @@ class Batcher:
             except StoreRefused as refused:
                 refusal = refused
                 now_ns = time.time_ns()
-                letters = [*letters, *(Letter(refused.reason, *frame, now_ns) for frame in refused.frames)]
+                letters = [*letters, *(_letter(frame, refused.reason, now_ns) for frame in refused.frames)]
         if letters:
             self._metrics.dead_letters_lost.inc(self._dead_letters.bury(letters))
         self._ledger.commit(entries)
@@ -171,6 +171,7 @@ class Batcher:
             self._values -= max(pending.values, 1)
             values += pending.values
             self._acknowledge(pending.entry)
+        self._room.set()
         self._metrics.values.inc(values)
         self._metrics.queue_values.set(self._values)
         self._room.set()
@@ -180,3 +181,7 @@ class Batcher:
             self._up = up
             self._metrics.store_up.set(up)
             self._store_up(up)
+
+
+def _letter(frame: StoreFrame, reason: str, now_ns: int) -> Letter:
+    return Letter(reason, frame.node, frame.time_ns, dict(frame.values), dict(frame.quality), now_ns)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from contract.frames import to_ns
 from contract.values import IDENTIFIER
 from gateway.store import StoreFrame
 
@@ -31,6 +32,11 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     def frame(self, shift_ns: int = 0) -> StoreFrame:
         """As the store takes it, with the time moved."""
         return StoreFrame(self.node, self.time_ns + shift_ns, self.values, self.quality)
+
+
+def stored_ns(ms: float) -> int:
+    """A node's time as a letter carries it: within what 64 bits hold, the years 1677 to 2262."""
+    return max(-(2**63), min(2**63 - 1, to_ns(ms)))
 
 
 _encoder = msgspec.json.Encoder()

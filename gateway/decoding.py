@@ -1,4 +1,4 @@
-"""Data messages from bytes to values, many at once: decoded, and judged against what their nodes declared. Runs beside the event loop."""
+"""Messages from bytes to what they say, many at once; readings are judged against what their nodes declared. Runs beside the event loop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contract.messages import Data
+from contract.messages import BY_KIND, Data, decode
 from contract.payload import MAX_INFLATED_BYTES, ContractError, from_json, inflate
 from gateway.admission import Judged, Limits, Refusal, judge
 from gateway.inbox import Arrival
@@ -23,6 +23,14 @@ class Readable(NamedTuple):
     limits: Mapping[str, Limits] | None
     judged: list[Judged]
     refusals: list[Refusal]
+    size: int
+
+
+class Other(NamedTuple):
+    """A message of another kind that had to wait in the inbox."""
+
+    arrival: Arrival
+    message: object
     size: int
 
 
@@ -50,16 +58,18 @@ class Decoder:
         self._limits = limits
         self._shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
 
-    def decode(self, batch: Sequence[Arrival]) -> list[Readable | Unreadable]:
+    def decode(self, batch: Sequence[Arrival]) -> list[Readable | Other | Unreadable]:
         """In the order given."""
         decoded = [self._decode(arrival) for arrival in batch]
         self._judge([one for one in decoded if isinstance(one, Readable)])
         return decoded
 
-    def _decode(self, arrival: Arrival) -> Readable | Unreadable:
+    def _decode(self, arrival: Arrival) -> Readable | Other | Unreadable:
         payload = arrival.incoming.payload
         size = MAX_INFLATED_BYTES if payload[:2] == b"\x1f\x8b" else len(payload)
         try:
+            if (kind := arrival.topic.kind) != "data":
+                return Other(arrival, decode(payload, BY_KIND[kind]), size)
             plain = inflate(payload)
             size = len(plain)
             data = from_json(plain, Data)

@@ -28,14 +28,15 @@ class Arrival(NamedTuple):
 
 
 class _Line:
-    """One node's messages in their order, and their bytes. ``owed``: bytes that it had decoded beyond its turns."""
+    """One node's messages in their order, and their bytes. ``owed``: bytes that it had decoded beyond its turns; ``others``: no data messages."""
 
-    __slots__ = ("arrivals", "owed", "size")
+    __slots__ = ("arrivals", "others", "owed", "size")
 
     def __init__(self) -> None:
         self.arrivals: deque[Arrival] = deque()
         self.size = 0
         self.owed = 0
+        self.others = 0
 
 
 class Inbox:
@@ -51,12 +52,18 @@ class Inbox:
     def __len__(self) -> int:
         return self._count
 
+    def others_wait(self, node: str) -> bool:
+        """Whether something of the node other than data waits here: what comes after it must not overtake it."""
+        line = self._lines.get(node)
+        return line is not None and line.others > 0
+
     def put(self, arrival: Arrival) -> int:
         """Takes a message; returns how many had to be dropped for it: the newest ones of whoever holds the most."""
         size = len(arrival.incoming.payload)
         line = self._line(arrival.topic.node)
         line.arrivals.append(arrival)
         line.size += size
+        line.others += arrival.topic.kind != "data"
         self._size += size
         self._count += 1
         return self._make_room() if self._size > self._waiting_bytes else 0
@@ -78,6 +85,7 @@ class Inbox:
 
     def _took(self, line: _Line, arrival: Arrival) -> None:
         size = len(arrival.incoming.payload)
+        line.others -= arrival.topic.kind != "data"
         line.size -= size
         self._size -= size
         self._count -= 1
