@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
+from prometheus_client import Counter
 
 from contract.frames import event_from_wire, to_ms, to_ns
 from contract.messages import BY_KIND, Alarm, Birth, ContractError, NodeState, decode
@@ -96,6 +97,9 @@ class Ingest:
         self._budget = Budget()
         self._decoder = Decoder(nodes.limits)
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._counters: dict[str, Counter] = {}
         self.wrong_clocks: dict[str, int] = {}  # when readings with an impossible time came last, by node
         self.touched: set[str] = set()  # their registry entry changed and wants saving
         self.retired: set[str] = set()  # their retained birth was cleared
@@ -111,7 +115,7 @@ class Ingest:
             detail = f"the topic says contract {topic.version}: this gateway speaks {VERSION}"
             self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
             return
-        self._metrics.messages.labels(topic.kind).inc()
+        self._count(topic.kind)
         if topic.kind == "evidence" and self._approvals.approved(topic.node):
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
@@ -124,6 +128,7 @@ class Ingest:
     def _open(self, topic: Topic, incoming: Incoming) -> None:
         if topic.kind == "data" or self._inbox.others_wait(topic.node) or not self._budget.allows(incoming, topic.node):
             self._metrics.dropped.inc(self._inbox.put(Arrival(topic, incoming)))
+            self._idle.clear()
             self._wake.set()
             return
         try:
@@ -151,6 +156,17 @@ class Ingest:
                         log.exception("a message on %s could not be handled", one.arrival.incoming.topic)
                 if little:
                     await asyncio.sleep(0)
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Waits until nothing is in the inbox."""
+        await self._idle.wait()
+
+    def _count(self, kind: str) -> None:
+        counter = self._counters.get(kind)
+        if counter is None:
+            counter = self._counters[kind] = self._metrics.messages.labels(kind)
+        counter.inc()
 
     def _take(self, one: Readable | Other | Unreadable) -> None:
         topic, incoming = one.arrival
@@ -217,7 +233,7 @@ class Ingest:
         # Rules and the page go on while the store takes nothing; what comes again later changes nothing there.
         self._rules.take(node, admitted.frames, Instant(now_ns, time.monotonic_ns()))
         self._show(node, admitted.frames)
-        letters = list(_letters(readable, admitted.refusals, admitted.quarantined))
+        letters = list(_letters(readable, admitted.refusals, admitted.quarantined)) if admitted.quarantined else []
         if not self._batcher.offer(Entry(*entry[:3], shift_ns), admitted.frames, admitted.values, letters):
             self._metrics.dropped.inc()
             return
