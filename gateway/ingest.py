@@ -34,6 +34,7 @@ from gateway.rejects import Refused, Rejects
 from gateway.session import Incoming
 from gateway.site_rules import SiteRules
 from gateway.store import StoreFrame
+from gateway.turns import Pace
 from rules.moment import Instant
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Ingest:
         self._newest: dict[str, int] = {}
         self._inbox = Inbox()
         self._budget = Budget()
+        self._pace = Pace()
         self._decoder = Decoder(nodes.limits)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -134,7 +136,7 @@ class Ingest:
         try:
             message = decode(incoming.payload, BY_KIND[topic.kind])
         except ContractError as error:
-            self._unreadable(topic, incoming, error, numbered(incoming.payload))
+            self._unreadable(topic, incoming, error, numbered(incoming.payload, whole=error.reason != "oversized"))
             return
         self._other(topic, incoming, message)
 
@@ -264,7 +266,8 @@ class Ingest:
         moved = msgspec.structs.replace(event, time_ns=when.time_ns, quality=when.quality)
         shift_ns = max(-CENTURY_NS, min(CENTURY_NS, when.time_ns - event.time_ns))
         shifted = Entry(*entry[:3], shift_ns)
-        if not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
+        fits = self._pace.allows(node, now_ns)  # a node that raises alarms without end keeps the rest until its turn
+        if not fits or not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
             self._metrics.dropped.inc()
 
     def _birth(self, topic: Topic, incoming: Incoming, birth: Birth) -> None:
