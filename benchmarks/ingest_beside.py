@@ -33,7 +33,6 @@ from tests.rig.servers import Mosquitto
 from tests.rig.site import SITE, Gateway
 
 ALARM_EVERY = 0.05  # seconds
-DEFINITIONS = 40  # which turn active and normal one after the other
 LIMIT_ALARM_MS = 100.0
 LIMIT_DURABLE_MS = 1500.0
 HOSTILE_PER_SECOND = 5_000
@@ -73,6 +72,7 @@ async def alarms(port: int, url: str, seconds: float) -> tuple[list[float], list
     ours: list[float] = []
     bare: list[float] = []
     boot = f"alarms-{time.time_ns()}"
+    count = int((seconds - 6) / ALARM_EVERY)
 
     async def stream() -> None:
         async with httpx.AsyncClient(timeout=60.0, trust_env=False) as client, client.stream("GET", f"{url}/api/v1/events") as answer:
@@ -96,7 +96,7 @@ async def alarms(port: int, url: str, seconds: float) -> tuple[list[float], list
     async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
         definitions = [
             {"id": f"high-{place}", "point": "tank-1/level", "condition": {"kind": "above", "limit": 50}, "priority": "high"}
-            for place in range(DEFINITIONS)
+            for place in range(count)
         ]
         birth = {
             "boot": boot,
@@ -108,10 +108,10 @@ async def alarms(port: int, url: str, seconds: float) -> tuple[list[float], list
         }
         await client.publish(f"muki/v1/{SITE}/alarmer/birth", json.dumps(birth), qos=1, retain=True)
         await asyncio.sleep(4.0)
-        for seq in range(1, int((seconds - 6) / ALARM_EVERY) + 1):
+        for seq in range(1, count + 1):
             name = f"{boot}-{seq}"
-            event = {"id": name, "definition": f"high-{seq % DEFINITIONS}", "point": "tank-1/level", "t": _ms(), "value": 60.0}
-            event["transition"] = "active" if seq // DEFINITIONS % 2 == 0 else "normal"
+            event = {"id": name, "definition": f"high-{seq - 1}", "point": "tank-1/level", "t": _ms(), "value": 60.0}
+            event["transition"] = "active"
             sent[name] = time.monotonic()
             await client.publish(
                 f"muki/v1/{SITE}/alarmer/alarm", json.dumps({"boot": boot, "seq": seq, "sent": _ms(), "event": event}), qos=1

@@ -44,6 +44,7 @@ SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the r
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
+REFUSED_PER_SECOND = 100.0  # messages of a node of which something is refused: beyond it, the rest stay in its outbox
 AT_ONCE_BYTES = 32 << 10  # so little is decoded where it is: the way to a worker thread and back would cost more
 
 
@@ -97,6 +98,7 @@ class Ingest:
         self._inbox = Inbox()
         self._budget = Budget()
         self._pace = Pace()
+        self._refusals = Pace(per_second=REFUSED_PER_SECOND)
         self._decoder = Decoder(nodes.limits)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -122,12 +124,18 @@ class Ingest:
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
             return
+        if topic.kind in _NUMBERED and self._refusals.spent(topic.node, incoming.received_ns):
+            self._metrics.dropped.inc()
+            return
         if not incoming.payload and topic.kind not in _NUMBERED:
             self._cleared(topic)
             return
         self._open(topic, incoming)
 
     def _open(self, topic: Topic, incoming: Incoming) -> None:
+        if topic.kind == "alarm" and not self._pace.allows(topic.node, incoming.received_ns):
+            self._metrics.dropped.inc()  # a node that raises alarms without end keeps the rest until its turn
+            return
         if topic.kind == "data" or self._inbox.others_wait(topic.node) or not self._budget.allows(incoming, topic.node):
             self._metrics.dropped.inc(self._inbox.put(Arrival(topic, incoming)))
             self._idle.clear()
@@ -212,7 +220,9 @@ class Ingest:
         try:
             topic = parse(incoming.topic)
         except ValueError as error:
-            if incoming.payload:
+            if self._refusals.spent("", incoming.received_ns):
+                self._metrics.rejects.labels("wrong_topic").inc()
+            elif incoming.payload:
                 nobody = Topic(VERSION, "", "", "")
                 self._refuse(Origin(nobody, incoming), Refusal("wrong_topic", "topic", str(error)), whole=True)
             return None
@@ -266,8 +276,7 @@ class Ingest:
         moved = msgspec.structs.replace(event, time_ns=when.time_ns, quality=when.quality)
         shift_ns = max(-CENTURY_NS, min(CENTURY_NS, when.time_ns - event.time_ns))
         shifted = Entry(*entry[:3], shift_ns)
-        fits = self._pace.allows(node, now_ns)  # a node that raises alarms without end keeps the rest until its turn
-        if not fits or not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
+        if not self._annunciator.happened(moved, received_ns=now_ns, late=when.late, entry=shifted):
             self._metrics.dropped.inc()
 
     def _birth(self, topic: Topic, incoming: Incoming, birth: Birth) -> None:
@@ -333,6 +342,8 @@ class Ingest:
         return False
 
     def _refuse_parts(self, origin: Origin, refusals: Sequence[Refusal]) -> None:
+        if refusals:
+            self._refusals.allows(origin.topic.node, origin.incoming.received_ns)
         for refusal in refusals[:SAID_PER_MESSAGE]:
             self._refuse(origin, refusal, whole=False)
         if (more := len(refusals) - SAID_PER_MESSAGE) > 0:
@@ -341,6 +352,8 @@ class Ingest:
     def _refuse(self, origin: Origin, refusal: Refusal, *, whole: bool) -> None:
         topic, incoming, boot, seq = origin
         node = topic.node
+        if whole:
+            self._refusals.allows(node, incoming.received_ns)
         if whole and boot is not None and seq is not None and self._ledger.known(node, boot, seq):
             self._metrics.duplicates.inc()
             self._rejects.acknowledge(Entry(node, boot, seq))

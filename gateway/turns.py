@@ -72,6 +72,11 @@ class Pace:
         self._per_second = per_second
         self._buckets: dict[str, _Bucket] = {}
 
+    def spent(self, name: str, now_ns: int) -> bool:
+        """Whether nothing would be allowed now."""
+        bucket = self._buckets.get(name)
+        return bucket is not None and bucket.left + max(0, now_ns - bucket.at_ns) / 1e9 * self._per_second < 1
+
     def allows(self, name: str, now_ns: int) -> bool:
         bucket = self._buckets.get(name) or _Bucket(self._burst, now_ns)
         left = min(self._burst, bucket.left + max(0, now_ns - bucket.at_ns) / 1e9 * self._per_second)

@@ -291,12 +291,14 @@ class Journal:
     def _refold(self, connection: Connection, event: AlarmEvent, since_ns: int, before: Fold, *, latching: bool) -> Fold:
         """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, until what follows is as it was."""
         key = alarm_key(event.node, event.definition)
-        event_before = _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
+        first = event.id if since_ns == event.time_ns else ""
+        same = and_(EVENT.c.key == key, EVENT.c.at_ns == since_ns, EVENT.c.id < first)
+        event_before = _last(connection, EVENT, same) or _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
         action_before = _last(connection, ACTION, and_(ACTION.c.key == key, ACTION.c.at_ns < since_ns))
         past = max((row for row in (event_before, action_before) if row is not None), key=_place, default=None)
         fold = _fold.decode(past.after) if past is not None else Fold()
         passed, newest_ns = False, since_ns
-        for row in _later(connection, key, since_ns):
+        for row in _later(connection, key, since_ns, first):
             fold = follow(fold, _happening(row), latching=latching)
             after = _encode(fold)
             if passed and after == row.after:
@@ -341,13 +343,13 @@ def _last(connection: Connection, table: Table, condition: Any) -> Row[Any] | No
     return connection.execute(select(table).where(condition).order_by(table.c.at_ns.desc(), table.c.id.desc()).limit(1)).one_or_none()
 
 
-def _later(connection: Connection, key: str, since_ns: int) -> Iterator[Row[Any]]:
-    """What happened to an alarm from a time on, in order, read in pieces: mostly the first one is enough."""
+def _later(connection: Connection, key: str, since_ns: int, first: str) -> Iterator[Row[Any]]:
+    """What happened to an alarm from a time on, of that time from the id ``first`` on, in order, read in pieces: mostly the first one is enough."""
     mine = select(ACTION).where(ACTION.c.key == key, ACTION.c.at_ns >= since_ns).order_by(ACTION.c.at_ns, ACTION.c.id)
     actions = deque(connection.execute(mine).all())
-    at_ns, last = since_ns, ""
+    behind = or_(EVENT.c.at_ns > since_ns, and_(EVENT.c.at_ns == since_ns, EVENT.c.id >= first))
+    at_ns = since_ns
     while True:
-        behind = or_(EVENT.c.at_ns > at_ns, and_(EVENT.c.at_ns == at_ns, EVENT.c.id > last))
         events = connection.execute(
             select(EVENT).where(EVENT.c.key == key, EVENT.c.at_ns >= at_ns, behind).order_by(EVENT.c.at_ns, EVENT.c.id).limit(PIECE)
         ).all()
@@ -357,7 +359,8 @@ def _later(connection: Connection, key: str, since_ns: int) -> Iterator[Row[Any]
             yield event
         if len(events) < PIECE:
             break
-        at_ns, last = events[-1].at_ns, events[-1].id
+        at_ns = events[-1].at_ns
+        behind = or_(EVENT.c.at_ns > at_ns, and_(EVENT.c.at_ns == at_ns, EVENT.c.id > events[-1].id))
     yield from actions
 
 
