@@ -23,7 +23,7 @@ from gateway.batcher import Batcher
 from gateway.dead_letters import Letter, stored_ns
 from gateway.decoding import Decoder, Other, Readable, Unreadable
 from gateway.evidence import Evidence, Picture
-from gateway.inbox import Arrival, Budget, Inbox
+from gateway.inbox import Arrival, Budget, Inbox, unpacked
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import CLOCK, RESERVED, silence
@@ -45,7 +45,7 @@ _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
 REFUSED_PER_SECOND = 100.0  # messages of a node of which something is refused: beyond it, the rest stay in its outbox
-AT_ONCE_BYTES = 32 << 10  # so little is decoded where it is: the way to a worker thread and back would cost more
+AT_ONCE_BYTES = 64 << 10  # a larger message, or a packed one, is decoded in a worker thread; for others the way there would cost more
 
 
 class Origin(NamedTuple):
@@ -156,7 +156,7 @@ class Ingest:
             while len(self._inbox) and not self.closed:
                 await self._batcher.room()
                 batch = self._inbox.take()
-                little = sum(len(one.incoming.payload) for one in batch) < AT_ONCE_BYTES and not any(map(_packed, batch))
+                little = all(unpacked(one.incoming.payload) < AT_ONCE_BYTES for one in batch)
                 decoded = self._decoder.decode(batch) if little else await asyncio.to_thread(self._decoder.decode, batch)
                 for one in decoded:
                     self._inbox.charge(one.arrival.topic.node, one.size)
@@ -391,10 +391,6 @@ class Ingest:
             values.update(frame.values)
             quality.update(frame.quality)
         self._bus.publish(LiveEvent("readings", {"node": node, "time": to_ms(newest), "values": values, "quality": quality}))
-
-
-def _packed(arrival: Arrival) -> bool:
-    return arrival.incoming.payload[:2] == b"\x1f\x8b"
 
 
 def _letters(readable: Readable, refusals: Sequence[Refusal], quarantined: Sequence[int]) -> Iterator[Letter]:
