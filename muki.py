@@ -10,6 +10,7 @@ COMMANDS = {
     "edge": ("edge.cli:main", "The agent on the device: scan, check, run."),
     "gateway": ("gateway.cli:main", "Broker to history, alarms and the operator's page."),
     "ledger": ("gateway.cli:ledger", "What every node sent, what is stored of it, and what is missing."),
+    "query": ("gateway.query_cli:main", "Points, values and files of a running gateway."),
     "models": ("models.cli:main", "The models: list, verify, evaluate."),
     "simulate": ("simulators.cli:main", "A mine that speaks the field's own protocols."),
 }

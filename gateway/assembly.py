@@ -44,6 +44,7 @@ from rules.moment import Instant
 
 log = logging.getLogger(__name__)
 
+DAY_NS = 86_400_000_000_000
 LOOK_EVERY = 1.0  # seconds between looks at who is silent
 SAVE_EVERY = 30.0  # seconds between saves of when each node was last seen
 CLOCK_STEP_NS = 1_000_000_000  # NTP slews smaller errors away slowly
@@ -156,7 +157,7 @@ class Gateway:
             "liveness": self._watch(),
             "figures": self.aggregation.run(),
             "notify": self.notifications.run(),
-            "upkeep": keep_up(self.services.store, Retention()),
+            "upkeep": keep_up(self.services.store, _retention(self.services.config)),
             "evidence": self.evidence.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
@@ -332,6 +333,11 @@ class Gateway:
             self.services.annunciator.declared(view.node, [self._silence, CLOCK], None, now_ns=time.time_ns())
         self._malfunction(view.node, self._silence, active=gone)
         self.ingest.touched.add(view.node)
+
+
+def _retention(config: GatewayConfig) -> Retention:
+    kept = config.retention
+    return Retention(*(None if days is None else round(days * DAY_NS) for days in (kept.raw_days, kept.minute_days, kept.hour_days)))
 
 
 def _now() -> Instant:

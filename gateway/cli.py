@@ -232,6 +232,22 @@ def ledger(config: Path, node: str | None, every: bool) -> None:
         raise SystemExit(1)
 
 
+@main.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+def migrate(old: Path, new: Path) -> None:
+    """Copy the history of the store that the configuration OLD names into the one that NEW names; exit status 1 where something is missing.
+
+    Stop the gateway first. A copy that was cut off goes on where it was. OLD keeps everything.
+    """
+    from gateway.migrate_command import migrate as run_migration
+
+    with _explained():
+        complete = run_migration(old, new)
+    if not complete:
+        raise SystemExit(1)
+
+
 @main.group("dead-letters")
 def dead_letters() -> None:
     """Readings that the store did not get: an impossible time, or refused for ever. They stay on disk until they are replayed."""

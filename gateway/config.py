@@ -88,6 +88,14 @@ class HttpConfig(_Strict):
     port: Port = 8080
 
 
+class RetentionConfig(_Strict):
+    """Days that each level of the history is kept; null for ever."""
+
+    raw_days: Annotated[float, Field(ge=1, le=36_600)] | None = 30.0
+    minute_days: Annotated[float, Field(ge=1, le=36_600)] | None = 366.0
+    hour_days: Annotated[float, Field(ge=1, le=36_600)] | None = None
+
+
 class GatewayConfig(_Strict):
     """Everything a gateway is told. Times in seconds; relative paths are relative to the file."""
 
@@ -107,6 +115,7 @@ class GatewayConfig(_Strict):
     idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
     evidence_days: Annotated[float, Field(gt=0, le=3650)] = 30.0  # after which a picture is deleted
+    retention: RetentionConfig = RetentionConfig()
     rules: list[AlarmSettings] = []  # conditions over points of several nodes, NODE/asset/signal
     notify: NotifySettings = NotifySettings()  # who is told of alarms, and how
     shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins

@@ -75,6 +75,7 @@ def needs(role: Role) -> Callable[[Whoever], Awaitable[Person]]:
 
 Operator = Annotated[Person, Depends(needs(Role.OPERATOR))]
 Engineer = Annotated[Person, Depends(needs(Role.ENGINEER))]
+Administrator = Annotated[Person, Depends(needs(Role.ADMINISTRATOR))]
 
 
 def author(person: Person, given: str) -> str:

@@ -10,9 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from contract.alarms import AlarmDefinition, ConditionKind
 from contract.frames import to_ms
 from contract.messages import Birth, PointDeclaration
-from contract.values import IDENTIFIER, POINT
 from gateway.api.errors import Parts, Refused
-from gateway.api.moments import moment_ns
+from gateway.api.moments import moment_ns, range_of, series_of
 from gateway.api.shapes import PointShape, ReadingsShape
 from gateway.malfunctions import GATEWAY_NODE
 from gateway.services import Services
@@ -20,7 +19,6 @@ from gateway.store import Sample, Series
 from gateway.store.rollup import grid
 
 router = APIRouter(tags=["points"])
-MAX_SPAN_NS = 5 * 366 * 86_400_000_000_000  # five years: longer than any raw data is kept
 _ON_VALUE = frozenset({ConditionKind.ABOVE, ConditionKind.BELOW, ConditionKind.EQUALS})
 
 
@@ -45,16 +43,8 @@ async def readings(
     buckets: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> dict[str, object]:
     """Minimum, maximum and mean of one point over a range (start inside, end outside), in at most ``buckets`` equal slots."""
-    if not IDENTIFIER.fullmatch(node) and node != GATEWAY_NODE:
-        raise Refused(422, "bad_node", f"node {node!r}: write 1 to 32 of a-z, 0-9 and '-'")
-    if not POINT.fullmatch(point):
-        raise Refused(422, "bad_point", f"point {point!r}: write asset/signal, for example pump-3/process/flow")
-    start_ns, end_ns = moment_ns(start, "start"), moment_ns(end, "end")
-    if start_ns >= end_ns:
-        raise Refused(422, "bad_range", "start must be before end")
-    if end_ns - start_ns > MAX_SPAN_NS:
-        raise Refused(422, "bad_range", "the range is longer than five years")
-    series = Series(node, point)
+    series = series_of(node, point)
+    start_ns, end_ns = range_of(moment_ns(start, "start"), moment_ns(end, "end"))
     birth = services.aggregation.birth if node == GATEWAY_NODE else services.nodes.birth(node)
     declared = birth.points.get(point) if birth else None
     if declared is None and not await run_in_threadpool(services.store.latest, [series]):
