@@ -18,6 +18,7 @@ from edge.evidence_picture import black_out, picture, smaller
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.detector_model import DetectorModel
+from edge.processing.models import ModelFailed
 from edge.processing.news import News
 from edge.processing.zones import inside
 from models.detection import Detections
@@ -114,6 +115,10 @@ class DetectorProcessor:
         found["latency"] = PointDeclaration("ms", "analog", (0, 60_000), asset, taken)
         return {f"{self._prefix}/{name}": declaration for name, declaration in found.items()}
 
+    def in_shadow(self) -> bool:
+        """See `edge.processing.Unproven`."""
+        return self._model.in_shadow()
+
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes."""
         self._model.load(self._settings.classes)
@@ -127,7 +132,7 @@ class DetectorProcessor:
     def process(self, item: Item) -> Sequence[Reading]:
         """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
 
-        All bad with the reason where it could not be looked at.
+        All bad with the reason where it could not be looked at. Raises ModelFailed where the model fails.
         """
         if not isinstance(item, Frame) or item.camera != self._settings.input:
             return []
@@ -137,7 +142,11 @@ class DetectorProcessor:
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
         image = black_out(item.image, self._privacy) if self._privacy else item.image
-        found, quality = self._look(image, item.time_ns)
+        try:
+            found, quality = self._look(image, item.time_ns)
+        except ModelFailed:
+            self._news.forget()  # the agent says bad:processor_fault of every point
+            raise
         latency = (time.perf_counter() - begun) * 1e3
         values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
         return self._news.of([Reading(point, item.time_ns, values.get(name), quality) for point, name in self._names], item.time_ns)

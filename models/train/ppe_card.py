@@ -153,6 +153,7 @@ def card_for(sha256: str, cost: Cost, threshold: float, training: Training, tabl
         failure_modes=FAILURE_MODES,
         cost=cost,
         training=training,
+        shadow=True,
     )
 
 
