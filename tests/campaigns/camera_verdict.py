@@ -6,6 +6,7 @@ from typing import NamedTuple
 from scipy.stats import beta, chi2
 
 DAY = 86_400.0
+EARLY = 0.5  # s before an event: a label is good to a few pictures
 LATE = 1.0  # s after an event within which an alarm that begins is still of it: confirming takes pictures
 
 
@@ -45,8 +46,8 @@ def verdict(alarms: Sequence[Span], events: Sequence[Span], unclear: Sequence[Sp
         if standing:
             found += 1
             delays.append(max(0.0, min(alarm.first for alarm in standing) - event.first))
-    true = [Span(span.first, span.last + LATE) for span in (*events, *unclear)]
-    false = sum(not any(alarm.meets(span) and alarm.first <= span.last for span in true) for alarm in alarms)
+    true = [Span(span.first - EARLY, span.last + LATE) for span in (*events, *unclear)]
+    false = sum(not any(span.first <= alarm.first <= span.last for span in true) for alarm in alarms)
     return Verdict(len(events), found, false, seconds, tuple(delays))
 
 

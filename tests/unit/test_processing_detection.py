@@ -25,6 +25,7 @@ from edge.processing.zones import inside
 from edge.worker import Worker
 from models.cards import ARTIFACTS
 from models.train.datasets import DataMissing, data_folder
+from tests.rig.fixed_detector import install
 
 SECOND = 1_000_000_000
 
@@ -222,3 +223,28 @@ def test_inside_a_polygon_that_is_not_convex() -> None:
 def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         processor(start=False, **change)
+
+
+def test_a_candidate_says_how_much_oftener_it_would_call_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    low, high = (install(tmp_path, [[0.2, 0.2, 0.4, 0.8, score]], ["person"], name=name) for name, score in (("low", 0.1), ("high", 0.9)))
+    image = np.full((9, 9, 3), 128, np.uint8)
+
+    def told(count: int = 20, **settings: Any) -> list[tuple[float | None, str, float | None]]:
+        made, found = processor(tmp_path, report=0, **settings), []
+        for at in range(count):
+            readings = {one.point: one for one in made.process(Frame("belt-cam", at * SECOND, image))}
+            assert set(readings) == set(made.points())
+            one = readings["belt-cam/objects/candidate/alarm_difference"]
+            found.append((one.value, str(one.quality), readings["belt-cam/objects/person"].value))
+        return found
+
+    assert told(model=low, candidate=high)[-2:] == [(None, "bad:gathering", 0.0), (1.0, "good", 0.0)]
+    assert told(model=high, candidate=low)[-1] == (-1.0, "good", 1.0)
+    assert told(model=high, candidate=high)[-1] == (0.0, "good", 1.0)
+    masked = told(model=low, candidate=high, masks=[[[0, 0], [1, 0], [1, 1], [0, 1]]])
+    assert masked[-1] == (0.0, "good", 0.0), "what is masked calls nobody"
+    assert told(3, model=high, candidate="nobody.onnx")[-1] == (None, "bad:no_model", 1.0)
+    small_model(tmp_path, weight=0.9, labels=["o", "x", "y", "w", "h", "person"])
+    image = np.zeros((9, 9, 3), np.uint8)
+    assert told(3, model=high, candidate="small.onnx")[-1] == (None, "bad:candidate_failed", 1.0)
+    assert sum("candidate small.onnx: failed" in record.getMessage() for record in caplog.records) == 1
