@@ -35,6 +35,7 @@ from tests.campaigns.camera_verdict import NOTHING, Span, Verdict, a_day, share,
 
 START = 1_764_000_000_000_000_000
 CAMERA = "cam"
+CUT_FROM = "one-by-one-person-detection.mp4"  # its background stands still
 POINTS = {  # rule -> what it is about, the point
     "person, detector": ("person", "cam/objects/person"),
     "person, watch": ("person", "cam/watch/people"),
@@ -121,7 +122,7 @@ def on_belts(camera: Camera) -> Iterator[tuple[str, str, Verdict]]:
 
 def on_gallery(camera: Camera, hours: float) -> Iterator[tuple[str, str, Verdict]]:
     """In stretches of ten minutes, each with another wall. A person counts as there from a third of the body in the picture."""
-    [clip] = [clip for clip in clips() if clip.name.startswith("one-by-one")]
+    [clip] = clips([CUT_FROM])
     people = figures(clip)
     for stretch in range(max(1, round(hours * 6))):
         length = min(600.0, hours * 3600)

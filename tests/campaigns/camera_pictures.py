@@ -1,6 +1,6 @@
 """What the cameras of the campaign see: clips with labelled events, changed copies of them, a gallery with people walking through, and belts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +37,12 @@ class Clip(NamedTuple):
         return ((index / self.fps, picture) for index, picture in enumerate(self.pictures))
 
 
-def clips() -> list[Clip]:
-    """Those of `LABELS`. Raises DataMissing without the data set."""
+def clips(names: Collection[str] = ()) -> list[Clip]:
+    """Those of `LABELS`, or of these names. Raises DataMissing without the data set."""
     folder, found = data_folder("video_clips"), []
     for name, entry in yaml.safe_load(LABELS.read_text("utf-8")).items():
+        if names and name not in names:
+            continue
         fps = float(entry["fps"])
 
         def spans(frames: Sequence[Sequence[int]], fps: float = fps) -> list[Span]:
@@ -53,7 +55,8 @@ def clips() -> list[Clip]:
 
 
 def _read(path: Path) -> list[Image]:
-    video, pictures = cv2.VideoCapture(str(path)), []
+    video = cv2.VideoCapture(str(path))
+    pictures: list[Image] = []
     while True:
         done, picture = video.read()
         if not done:
@@ -160,7 +163,7 @@ def belts(seed: int) -> Iterator[Moment]:
     """Pictures of real belts with rock, nobody in any, `STILL` seconds each with the noise of a camera that lives. Raises DataMissing."""
     generator = np.random.default_rng(seed)
     for number, path in enumerate(sorted((data_folder("rocks_belt") / "images").glob("*.png"))):
-        picture = np.asarray(cv2.resize(cv2.imread(str(path)), (640, 640)), np.uint8)
+        picture = np.asarray(cv2.resize(np.asarray(cv2.imread(str(path)), np.uint8), (640, 640)), np.uint8)
         for frame in range(round(STILL * FPS)):
             grain = generator.normal(0, 3, (640, 640, 1))
             yield number * STILL + frame / FPS, np.clip(picture + grain, 0, 255).astype(np.uint8)

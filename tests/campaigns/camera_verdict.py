@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
         return self.events - self.found
 
     def __add__(self, other: "Verdict") -> "Verdict":  # type: ignore[override] # a sum of verdicts, not of tuples
-        return Verdict(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))  # type: ignore[operator, arg-type]
+        return Verdict(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))  # type: ignore[operator]
 
 
 NOTHING = Verdict(0, 0, 0, 0.0)

@@ -12,7 +12,9 @@ from edge.evidence import Witness
 from edge.items import Frame
 from edge.processing import ProcessorContext
 from edge.processing.person_watch import PersonWatchProcessor
+from edge.processing.watch_evidence import WatchEvidence
 from edge.processing.watch_settings import PersonWatchSettings
+from edge.processing.watching import Seen, View
 from tests.rig.fixed_detector import install
 
 SECOND = 1_000_000_000
@@ -84,6 +86,28 @@ def test_what_is_masked_counts_nowhere_and_is_hidden_and_what_is_private_is_blac
     assert recognised(image, RIGHT) < 0.45
     assert image[:, : round(0.08 * WIDTH)].max() < 30, "black up to the frame that is drawn around the event"
     assert recognised(image, (0.82, 0.2, 1.0, 0.9)) > 0.9, "what nobody hides stays as it was"
+
+
+def test_somebody_who_stands_before_the_one_of_the_event_is_hidden(tmp_path: Path) -> None:
+    before = (0.22, 0.4, 0.3, 0.75)
+    model = install(tmp_path, [*ROWS, [*before, 0.9, 0, 0, 0, 0]], LABELS, name="before")
+    image = shown(watch(tmp_path, equipment=["helmet"], model=model), "no_helmet")
+    assert recognised(image, before) < 0.45
+    assert recognised(image, (0.1, 0.2, 0.3, 0.37)) > 0.9, "whoever lacks the helmet is seen"
+
+
+def test_where_somebody_was_a_second_ago_somebody_else_may_stand_now(tmp_path: Path) -> None:
+    """The one of the alarm is not in this picture: who stands at that place is somebody else, and is hidden."""
+    given = {"name": "g", "type": "person-watch", "input": "gate-cam", "evidence": True}
+    kept = WatchEvidence(PersonWatchSettings.model_validate(given))
+    box = np.array(RIGHT)
+    gone = Seen("person", 1, box, SECOND)
+    kept.remember(scene(), np.array([box]), ["person"], View(2 * SECOND, 1, {}, {}, {}, 0, None, (gone,)))
+    data = kept.picture("people", 2 * SECOND)
+    assert data is not None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert recognised(image, RIGHT) < 0.45
 
 
 def test_heads_of_the_event_are_hidden_where_the_site_says_so(tmp_path: Path) -> None:
