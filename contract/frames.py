@@ -20,7 +20,8 @@ def to_ms(time_ns: int) -> float:
 
 def to_ns(ms: float) -> int:
     """The milliseconds of the wire as Unix nanoseconds."""
-    return int(ms) * 1_000_000 + round((ms % 1) * 1e6)
+    whole = int(ms)
+    return whole * 1_000_000 if whole == ms else whole * 1_000_000 + round((ms % 1) * 1e6)
 
 
 def frames_of(readings: Iterable[Reading]) -> list[ReadingFrame]:

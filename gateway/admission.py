@@ -93,65 +93,63 @@ class Refusal(NamedTuple):
     detail: str
 
 
+class Judged(NamedTuple):
+    """What of a frame may be stored, if its time is possible: it depends on what the node declared, and on no clock."""
+
+    values: dict[str, float]
+    quality: dict[str, str]
+
+
 class Admitted(NamedTuple):
-    """``shift_ns`` was added to every time. ``undeclared`` counts values of a node without a birth."""
+    """What goes to the store, with the number of values. ``quarantined``: the frames whose time is impossible, by their place in the message."""
 
     frames: list[StoreFrame]
     refusals: list[Refusal]
     values: int
-    undeclared: int
+    quarantined: list[int]
 
 
-def admit(
-    node: str,
-    frames: Sequence[ReadingFrame],
-    *,
-    now_ns: int,
-    skew_ns: int,
-    shift_ns: int,
-    limits: Mapping[str, Limits] | None,
-) -> Admitted:
-    """What of a data message goes to the store.
+def admit(node: str, frames: Sequence[ReadingFrame], judged: Sequence[Judged], *, now_ns: int, skew_ns: int, shift_ns: int) -> Admitted:
+    """What of a data message goes to the store, given what `judge` says of each of its frames.
 
     ``skew_ns`` is the node's clock error and decides the flag; ``shift_ns`` is what is added to the times (0 unless the node itself says
-    that its clock is not synchronised). ``limits`` are the declared points, None for a node without a birth.
+    that its clock is not synchronised).
     """
     flag = CLOCK_UNSURE if abs(skew_ns) > SKEW_LIMIT_NS else None
+    latest_ns = now_ns + AHEAD_LIMIT_NS
     kept: list[StoreFrame] = []
     refusals: list[Refusal] = []
-    count = undeclared = 0
-    for index, frame in enumerate(frames):
-        time_ns = to_ns(frame.t) + shift_ns
-        if refusal := _time_refusal(time_ns, now_ns, index):
-            refusals.append(refusal)
+    quarantined: list[int] = []
+    count = 0
+    for index, (values, quality) in enumerate(judged):
+        time_ns = to_ns(frames[index].t) + shift_ns
+        if not EARLIEST_NS <= time_ns <= latest_ns:
+            refusals.append(_time_refusal(time_ns, now_ns, index))
+            quarantined.append(index)
             continue
-        values, quality = _values(frame, limits, index, refusals)
         if flag is not None:
             for point in values:
                 if not quality.get(point, "").startswith("bad"):
                     quality[point] = flag
-        if limits is None:
-            undeclared += len(values)
         if values or quality:
             kept.append(StoreFrame(node, time_ns, values, quality))
             count += len(values)
-    return Admitted(kept, refusals, count, undeclared)
+    return Admitted(kept, refusals, count, quarantined)
 
 
-def _time_refusal(time_ns: int, now_ns: int, index: int) -> Refusal | None:
+def _time_refusal(time_ns: int, now_ns: int, index: int) -> Refusal:
     where = f"$.frames[{index}].t"
-    if time_ns > now_ns + AHEAD_LIMIT_NS:
-        ahead = (time_ns - now_ns) / SECOND
-        limit = AHEAD_LIMIT_NS // SECOND
-        return Refusal("clock_ahead", where, f"{ahead:.0f} s ahead of the gateway's clock: at most {limit} s; set the node's clock")
     if time_ns < EARLIEST_NS:
         return Refusal("clock_behind", where, "before the year 2000: t is Unix time in milliseconds; set the node's clock")
-    return None
+    ahead, limit = (time_ns - now_ns) / SECOND, AHEAD_LIMIT_NS // SECOND
+    return Refusal("clock_ahead", where, f"{ahead:.0f} s ahead of the gateway's clock: at most {limit} s; set the node's clock")
 
 
-def _values(
-    frame: ReadingFrame, limits: Mapping[str, Limits] | None, index: int, refusals: list[Refusal]
-) -> tuple[dict[str, float], dict[str, str]]:
+def judge(frame: ReadingFrame, limits: Mapping[str, Limits] | None, index: int, refusals: list[Refusal]) -> Judged:
+    """The values and qualities of the frame at ``index`` that are declared, marked where they are out of range; what is refused is appended.
+
+    ``limits`` are the declared points, None for a node without a birth.
+    """
     values: dict[str, float] = {}
     quality: dict[str, str] = {}
     barred: set[str] = set()
@@ -177,7 +175,7 @@ def _values(
                 continue
             quality.setdefault(point, UNDECLARED)
         values[point] = value
-    return values, quality
+    return Judged(values, quality)
 
 
 def _quality_refusal(point: str, text: str, frame: ReadingFrame, index: int) -> Refusal | None:

@@ -23,11 +23,12 @@ from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import WAITING_VALUES, Batcher
 from gateway.config import GatewayConfig
 from gateway.database import open_database
+from gateway.dead_letters import DeadLetters
 from gateway.evidence import Evidence, Picture
 from gateway.ingest import Ingest
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
-from gateway.malfunctions import BROKER_LOST, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
+from gateway.malfunctions import BROKER_LOST, CLOCK, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.notify.receipts import Receipts
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds between looks at who is silent
 SAVE_EVERY = 30.0  # seconds between saves of when each node was last seen
 CLOCK_STEP_NS = 1_000_000_000  # NTP slews smaller errors away slowly
+CLOCK_WRONG_NS = 60_000_000_000  # after the last reading with an impossible time; a node says its readings every few seconds
 DEAF_AFTER = 3.0  # seconds without the broker that are no alarm yet
 STOP_SECONDS = 1.2  # for what is in the queues when the gateway is told to stop
 
@@ -84,7 +86,7 @@ class Gateway:
             ledger,
             metrics,
             commit_every=config.commit_every,
-            dead_letters=config.data_dir / "dead-letters.jsonl",
+            dead_letters=DeadLetters(config.data_dir, config.dead_letters_mb << 20),
             acknowledge=acknowledge,
             refused=self._store_refused,
             store_up=lambda up: self._malfunction(GATEWAY_NODE, STORE_DOWN, active=not up),
@@ -143,9 +145,11 @@ class Gateway:
         )
         self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), self.notifications.definitions)
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
+        self.ingest.wrong_clocks = {view.node: time.time_ns() for view in views if view.now.active and view.definition.id == CLOCK.id}
         self.services.nodes.resume(time.time_ns())
         rooms = {
             "mqtt": self.session.run(),
+            "ingest": self.ingest.run(),
             "batcher": self.batcher.run(),
             "annunciator": annunciator.run(),
             "rejects": self.rejects.run(),
@@ -238,7 +242,7 @@ class Gateway:
 
     def _store_refused(self, frames: Sequence[StoreFrame], reason: str) -> None:
         for node in {frame.node for frame in frames}:
-            self._refuse(node, "data", "store_refused", f"{reason}; kept in dead-letters.jsonl", None)
+            self._refuse(node, "data", "store_refused", f"{reason}; kept in the dead letters", None)
 
     def _unjournalable(self, what: AlarmEvent, entry: Entry | None, reason: str) -> None:
         if entry is not None:
@@ -296,16 +300,26 @@ class Gateway:
             name: view.status is Status.ONLINE for name, view in told.items() if view is not None and view.status is not Status.UNKNOWN
         }
         self.rules.tick(links, _now())
+        for name, last_ns in list(self.ingest.wrong_clocks.items()):
+            wrong = now_ns - last_ns < CLOCK_WRONG_NS and name not in self.ingest.retired
+            self._clock(name, wrong=wrong)
         for name in self.ingest.retired:
             self._malfunction(name, self._silence, active=False)
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
         self.services.metrics.nodes_online.set(sum(view.status is Status.ONLINE for view in nodes.views(now_ns)))
 
+    def _clock(self, node: str, *, wrong: bool) -> None:
+        if wrong and self.services.nodes.birth(node) is None:
+            self.services.annunciator.declared(node, [self._silence, CLOCK], None, now_ns=time.time_ns())
+        self._malfunction(node, CLOCK, active=wrong)
+        if not wrong:
+            del self.ingest.wrong_clocks[node]
+
     def _ask_for_approval(self, views: Sequence[NodeView]) -> None:
         for view in views:
             unknown = not self.approvals.approved(view.node)
             if unknown and self.services.nodes.birth(view.node) is None:
-                self.services.annunciator.declared(view.node, [self._silence, UNAPPROVED], None, now_ns=time.time_ns())
+                self.services.annunciator.declared(view.node, [self._silence, CLOCK, UNAPPROVED], None, now_ns=time.time_ns())
             self._malfunction(view.node, UNAPPROVED, active=unknown)
 
     def _tell(self, change: Change) -> None:
@@ -315,7 +329,7 @@ class Gateway:
             return
         gone = view.status in {Status.OFFLINE, Status.SILENT}
         if gone and self.services.nodes.birth(view.node) is None:
-            self.services.annunciator.declared(view.node, [self._silence], None, now_ns=time.time_ns())
+            self.services.annunciator.declared(view.node, [self._silence, CLOCK], None, now_ns=time.time_ns())
         self._malfunction(view.node, self._silence, active=gone)
         self.ingest.touched.add(view.node)
 

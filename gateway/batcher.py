@@ -1,15 +1,14 @@
 """The batcher: admitted readings wait here, bounded, and are committed together: store, then ledger, then acknowledgement."""
 
 import asyncio
-import json
+import contextlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from gateway.dead_letters import DeadLetters, Letter
 from gateway.ledger import Entry, Ledger
 from gateway.metrics import Metrics
 from gateway.store import StoreFrame, StoreRefused, StoreUnavailable, TimeSeriesStore
@@ -19,16 +18,17 @@ log = logging.getLogger(__name__)
 COMMIT_VALUES = 5_000  # a batch this large does not wait
 BATCH_VALUES = 50_000  # what one write takes at most, when much has piled up
 WAITING_VALUES = 500_000  # some 100 MB; beyond it data is dropped unacknowledged and comes again
-DEAD_LETTER_BYTES = 64 << 20
 MAX_BACKOFF = 5.0
+ROOM_SECONDS = 0.5
 
 
 class Pending(NamedTuple):
-    """One data message on its way to the store."""
+    """One data message on its way to the store; ``letters`` are what of it goes to the dead letters instead."""
 
     entry: Entry
     frames: Sequence[StoreFrame]
     values: int
+    letters: Sequence[Letter]
     since: float  # monotonic seconds
 
 
@@ -42,7 +42,7 @@ class Batcher:
         metrics: Metrics,
         *,
         commit_every: float,
-        dead_letters: Path,
+        dead_letters: DeadLetters,
         acknowledge: Callable[[Entry], None],
         refused: Callable[[Sequence[StoreFrame], str], None],
         store_up: Callable[[bool], None],
@@ -64,21 +64,28 @@ class Batcher:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._room = asyncio.Event()
         self._hurry = False
         self._up = True
         metrics.store_up.set(1)
 
-    def offer(self, entry: Entry, frames: Sequence[StoreFrame], values: int) -> bool:
+    def offer(self, entry: Entry, frames: Sequence[StoreFrame], values: int, letters: Sequence[Letter] = ()) -> bool:
         """Takes a message; False when the queue is full, and then the message must stay unacknowledged."""
         if self._values >= self._waiting_values:
             return False
-        self._queue.append(Pending(entry, frames, values, time.monotonic()))
+        self._queue.append(Pending(entry, frames, values, letters, time.monotonic()))
         self._held.add(entry[:3])
         self._values += max(values, 1)
-        self._metrics.queue_values.set(self._values)
         self._idle.clear()
         self._wake.set()
         return True
+
+    async def room(self) -> None:
+        """Waits a moment while the store is slower than what comes; a store that takes nothing is no reason to wait: what is live goes on."""
+        if self._values >= self._waiting_values and self._up:
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), ROOM_SECONDS)
 
     def holds(self, entry: Entry) -> bool:
         """Whether this message waits here already."""
@@ -97,6 +104,7 @@ class Batcher:
             self._wake.clear()
             while self._queue:
                 await self._gather()
+                self._metrics.queue_values.set(self._values)
                 await self._write_until_done(self._take())
             self._idle.set()
 
@@ -119,11 +127,12 @@ class Batcher:
 
     async def _write_until_done(self, batch: list[Pending]) -> None:
         frames = [frame for pending in batch for frame in pending.frames]
+        letters = [letter for pending in batch for letter in pending.letters]
         backoff = 0.1
         while True:
             begun = time.monotonic()
             try:
-                refusal = await asyncio.to_thread(self._write, frames, [pending.entry for pending in batch])
+                refusal = await asyncio.to_thread(self._write, frames, letters, [pending.entry for pending in batch])
             except Exception as error:
                 if not isinstance(error, StoreUnavailable):
                     log.exception("writing %d frames failed in a way nobody foresaw", len(frames))
@@ -136,32 +145,24 @@ class Batcher:
             break
         self._metrics.commit_seconds.observe(time.monotonic() - begun)
         self._say_up(up=True)
+        self._metrics.dead_letters.inc(len(letters) + (len(refusal.frames) if refusal is not None else 0))
         if refusal is not None:
-            self._metrics.dead_letters.inc(len(refusal.frames))
             self._refused(refusal.frames, refusal.reason)
         self._conclude(batch)
 
-    def _write(self, frames: list[StoreFrame], entries: list[Entry]) -> StoreRefused | None:
+    def _write(self, frames: list[StoreFrame], letters: list[Letter], entries: list[Entry]) -> StoreRefused | None:
         refusal: StoreRefused | None = None
         if frames:
             try:
                 self._store.write(frames)
             except StoreRefused as refused:
                 refusal = refused
-                self._bury(refused)
+                now_ns = time.time_ns()
+                letters = [*letters, *(_letter(frame, refused.reason, now_ns) for frame in refused.frames)]
+        if letters:
+            self._metrics.dead_letters_lost.inc(self._dead_letters.bury(letters))
         self._ledger.commit(entries)
         return refusal
-
-    def _bury(self, refused: StoreRefused) -> None:
-        """Appends to the dead-letter file, durable before anything is acknowledged. Of two files the older one goes."""
-        if self._dead_letters.exists() and self._dead_letters.stat().st_size > DEAD_LETTER_BYTES:
-            self._dead_letters.replace(self._dead_letters.with_suffix(".old.jsonl"))
-        with self._dead_letters.open("a", encoding="utf-8") as file:
-            for frame in refused.frames:
-                line = {"node": frame.node, "time_ns": frame.time_ns, "values": dict(frame.values), "quality": dict(frame.quality)}
-                file.write(json.dumps({"reason": refused.reason, **line}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
 
     def _conclude(self, batch: list[Pending]) -> None:
         values = 0
@@ -170,11 +171,17 @@ class Batcher:
             self._values -= max(pending.values, 1)
             values += pending.values
             self._acknowledge(pending.entry)
+        self._room.set()
         self._metrics.values.inc(values)
         self._metrics.queue_values.set(self._values)
+        self._room.set()
 
     def _say_up(self, *, up: bool) -> None:
         if up != self._up:
             self._up = up
             self._metrics.store_up.set(up)
             self._store_up(up)
+
+
+def _letter(frame: StoreFrame, reason: str, now_ns: int) -> Letter:
+    return Letter(reason, frame.node, frame.time_ns, dict(frame.values), dict(frame.quality), now_ns)

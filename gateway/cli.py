@@ -232,6 +232,42 @@ def ledger(config: Path, node: str | None, every: bool) -> None:
         raise SystemExit(1)
 
 
+@main.group("dead-letters")
+def dead_letters() -> None:
+    """Readings that the store did not get: an impossible time, or refused for ever. They stay on disk until they are replayed."""
+
+
+@dead_letters.command("show")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--node", default=None, help="Only this node.")
+def show_dead_letters(config: Path, node: str | None) -> None:
+    """What is there, a line for each node and reason."""
+    from gateway.letter_commands import show_letters
+
+    with _explained():
+        show_letters(config, node)
+
+
+@dead_letters.command("replay")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("node")
+@click.option(
+    "--shift", default=0.0, help="Seconds to add to each time: negative for a clock that was ahead. Moved values are marked clock_unsure."
+)
+def replay_dead_letters(config: Path, node: str, shift: float) -> None:
+    """Write the dead letters of NODE into the store; exit status 1 where some stay. Stop a gateway that runs on DuckDB first."""
+    from gateway.letter_commands import replay_letters
+    from gateway.store import StoreUnavailable
+
+    with _explained():
+        try:
+            done = replay_letters(config, node, shift)
+        except StoreUnavailable as error:
+            raise click.ClickException(f"the store takes nothing: {error}; every letter stays") from None
+    if not done:
+        raise SystemExit(1)
+
+
 @main.command()
 @click.argument("config", type=click.Path(path_type=Path))
 def check(config: Path) -> None:

@@ -102,6 +102,7 @@ class GatewayConfig(_Strict):
     commit_every: Seconds = 0.25  # the oldest value waits at most this long before it is committed
     silence_after: Seconds = 15.0  # a node that says nothing for this long is a malfunction
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
+    dead_letters_mb: Annotated[int, Field(ge=1, le=100_000)] = 64  # of readings that the store did not get; the oldest go first
     access: Literal["open", "changes", "all"] | None = None  # what needs a login; without it `effective_access`
     idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them

@@ -1,23 +1,32 @@
-"""Ingest: each message from the broker is decoded, judged and handed on: readings to the batcher, alarms and births to the annunciator."""
+"""Ingest: each message from the broker is decoded, judged and handed on: readings to the batcher, alarms and births to the annunciator.
 
+Alarms, births and states are decoded as they come. Readings wait in the inbox, are decoded many at once beside the event loop, and each node
+gets its turn: a flood is its own node's problem.
+"""
+
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
+from prometheus_client import Counter
 
 from contract.frames import event_from_wire, to_ms, to_ns
-from contract.messages import BY_KIND, Alarm, Birth, ContractError, Data, NodeState, decode
+from contract.messages import BY_KIND, Alarm, Birth, ContractError, NodeState, decode
 from contract.topics import GATEWAY, ROOT, VERSION, Topic, parse
 from gateway.admission import CENTURY_NS, Refusal, Skew, admit, time_event
 from gateway.annunciator import Annunciator
 from gateway.approvals import UNAPPROVED, Approvals
 from gateway.batcher import Batcher
+from gateway.dead_letters import Letter, stored_ns
+from gateway.decoding import Decoder, Other, Readable, Unreadable
 from gateway.evidence import Evidence, Picture
+from gateway.inbox import Arrival, Budget, Inbox
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
-from gateway.malfunctions import silence
+from gateway.malfunctions import CLOCK, RESERVED, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.numbering import numbered
@@ -34,6 +43,7 @@ SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the r
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
+AT_ONCE_BYTES = 32 << 10  # so little is decoded where it is: the way to a worker thread and back would cost more
 
 
 class Origin(NamedTuple):
@@ -46,7 +56,7 @@ class Origin(NamedTuple):
 
 
 class Ingest:
-    """``handle`` runs on the event loop for every message, in order, and never blocks."""
+    """``handle`` runs on the event loop for every message, in order, and never blocks; ``run`` goes on with what waits in the inbox."""
 
     def __init__(
         self,
@@ -83,6 +93,14 @@ class Ingest:
         self._topics: dict[str, Topic] = {}
         self._skews: dict[str, Skew] = {}
         self._newest: dict[str, int] = {}
+        self._inbox = Inbox()
+        self._budget = Budget()
+        self._decoder = Decoder(nodes.limits)
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._counters: dict[str, Counter] = {}
+        self.wrong_clocks: dict[str, int] = {}  # when readings with an impossible time came last, by node
         self.touched: set[str] = set()  # their registry entry changed and wants saving
         self.retired: set[str] = set()  # their retained birth was cleared
         self.closed = False  # a gateway that is stopping takes nothing more: what it leaves is sent again to the next one
@@ -97,7 +115,7 @@ class Ingest:
             detail = f"the topic says contract {topic.version}: this gateway speaks {VERSION}"
             self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
             return
-        self._metrics.messages.labels(topic.kind).inc()
+        self._count(topic.kind)
         if topic.kind == "evidence" and self._approvals.approved(topic.node):
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
@@ -105,16 +123,68 @@ class Ingest:
         if not incoming.payload and topic.kind not in _NUMBERED:
             self._cleared(topic)
             return
+        self._open(topic, incoming)
+
+    def _open(self, topic: Topic, incoming: Incoming) -> None:
+        if topic.kind == "data" or self._inbox.others_wait(topic.node) or not self._budget.allows(incoming, topic.node):
+            self._metrics.dropped.inc(self._inbox.put(Arrival(topic, incoming)))
+            self._idle.clear()
+            self._wake.set()
+            return
         try:
             message = decode(incoming.payload, BY_KIND[topic.kind])
         except ContractError as error:
-            found = numbered(incoming.payload) if topic.kind in _NUMBERED else None
-            origin = Origin(topic, incoming, *(found or (None, None)))
-            self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+            self._unreadable(topic, incoming, error, numbered(incoming.payload))
             return
-        if isinstance(message, Data):
-            self._data(topic, incoming, message)
-        elif isinstance(message, Alarm):
+        self._other(topic, incoming, message)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while len(self._inbox) and not self.closed:
+                await self._batcher.room()
+                batch = self._inbox.take()
+                little = sum(len(one.incoming.payload) for one in batch) < AT_ONCE_BYTES and not any(map(_packed, batch))
+                decoded = self._decoder.decode(batch) if little else await asyncio.to_thread(self._decoder.decode, batch)
+                for one in decoded:
+                    self._inbox.charge(one.arrival.topic.node, one.size)
+                    try:
+                        self._take(one)
+                    except Exception:
+                        log.exception("a message on %s could not be handled", one.arrival.incoming.topic)
+                if little:
+                    await asyncio.sleep(0)
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Waits until nothing is in the inbox."""
+        await self._idle.wait()
+
+    def _count(self, kind: str) -> None:
+        counter = self._counters.get(kind)
+        if counter is None:
+            counter = self._counters[kind] = self._metrics.messages.labels(kind)
+        counter.inc()
+
+    def _take(self, one: Readable | Other | Unreadable) -> None:
+        topic, incoming = one.arrival
+        if self.closed:
+            return
+        if isinstance(one, Readable):
+            self._data(one)
+        elif isinstance(one, Other):
+            self._other(topic, incoming, one.message)
+        else:
+            self._unreadable(topic, incoming, one.error, one.number)
+
+    def _unreadable(self, topic: Topic, incoming: Incoming, error: ContractError, number: tuple[str, int] | None) -> None:
+        origin = Origin(topic, incoming, *((number if topic.kind in _NUMBERED else None) or (None, None)))
+        self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+
+    def _other(self, topic: Topic, incoming: Incoming, message: object) -> None:
+        if isinstance(message, Alarm):
             self._alarm(topic, incoming, message)
         elif isinstance(message, Birth):
             self._birth(topic, incoming, message)
@@ -148,7 +218,8 @@ class Ingest:
             self._topics[incoming.topic] = topic
         return topic
 
-    def _data(self, topic: Topic, incoming: Incoming, message: Data) -> None:
+    def _data(self, readable: Readable) -> None:
+        (topic, incoming), message = readable.arrival, readable.data
         node, now_ns = topic.node, incoming.received_ns
         entry = Entry(node, message.boot, message.seq)
         self._heard(topic, incoming, message.sent)
@@ -158,15 +229,19 @@ class Ingest:
         skew = self._skews[node]
         skew_ns = skew.at(now_ns)
         shift_ns = skew.shift(now_ns) if self._nodes.clock_synchronised(node) is False else 0
-        limits = self._nodes.limits(node)
-        admitted = admit(node, message.frames, now_ns=now_ns, skew_ns=skew_ns, shift_ns=shift_ns, limits=limits)
-        if not self._batcher.offer(Entry(*entry[:3], shift_ns), admitted.frames, admitted.values):
-            self._metrics.dropped.inc()
-            return
-        self._metrics.undeclared.inc(admitted.undeclared)
-        self._refuse_parts(Origin(topic, incoming, message.boot, message.seq), admitted.refusals)
+        admitted = admit(node, message.frames, readable.judged, now_ns=now_ns, skew_ns=skew_ns, shift_ns=shift_ns)
+        # Rules and the page go on while the store takes nothing; what comes again later changes nothing there.
         self._rules.take(node, admitted.frames, Instant(now_ns, time.monotonic_ns()))
         self._show(node, admitted.frames)
+        letters = list(_letters(readable, admitted.refusals, admitted.quarantined)) if admitted.quarantined else []
+        if not self._batcher.offer(Entry(*entry[:3], shift_ns), admitted.frames, admitted.values, letters):
+            self._metrics.dropped.inc()
+            return
+        if readable.limits is None:
+            self._metrics.undeclared.inc(admitted.values)
+        if letters:
+            self.wrong_clocks[node] = now_ns
+        self._refuse_parts(Origin(topic, incoming, message.boot, message.seq), [*readable.refusals, *admitted.refusals])
 
     def _alarm(self, topic: Topic, incoming: Incoming, message: Alarm) -> None:
         node, now_ns = topic.node, incoming.received_ns
@@ -181,7 +256,7 @@ class Ingest:
         except ContractError as error:
             self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
             return
-        if event.definition == self._silence.id:
+        if event.definition in RESERVED:
             detail = f"{event.definition!r} is the gateway's own alarm about this node; give yours another id"
             self._refuse(origin, Refusal("reserved_id", "$.event.definition", detail), whole=True)
             return
@@ -200,7 +275,7 @@ class Ingest:
         self.touched.add(node)
         self.retired.discard(node)
         if not self._approvals.approved(node):
-            self._annunciator.declared(node, [self._silence, UNAPPROVED], None, now_ns=now_ns)
+            self._annunciator.declared(node, [self._silence, CLOCK, UNAPPROVED], None, now_ns=now_ns)
             return
         self._declare(Origin(topic, incoming, birth.boot), birth)
 
@@ -211,12 +286,12 @@ class Ingest:
 
     def _declare(self, origin: Origin, birth: Birth) -> None:
         node, now_ns = origin.topic.node, origin.incoming.received_ns
-        definitions = [definition for definition in birth.alarms if definition.id != self._silence.id]
-        if len(definitions) != len(birth.alarms):
-            detail = f"{self._silence.id!r} is the gateway's own alarm about this node; give yours another id"
+        definitions = [definition for definition in birth.alarms if definition.id not in RESERVED]
+        if taken := [definition.id for definition in birth.alarms if definition.id in RESERVED]:
+            detail = f"{taken[0]!r} is the gateway's own alarm about this node; give yours another id"
             self._refuse(origin, Refusal("reserved_id", "$.alarms", detail), whole=False)
-        standing = [one for one in birth.standing if one.definition != self._silence.id]
-        self._annunciator.declared(node, [*definitions, self._silence], standing, now_ns=now_ns)
+        standing = [one for one in birth.standing if one.definition not in RESERVED]
+        self._annunciator.declared(node, [*definitions, self._silence, CLOCK], standing, now_ns=now_ns)
 
     def clock_stepped(self) -> None:
         """The gateway's own clock was set: what was measured against it before says nothing now."""
@@ -300,3 +375,16 @@ class Ingest:
             values.update(frame.values)
             quality.update(frame.quality)
         self._bus.publish(LiveEvent("readings", {"node": node, "time": to_ms(newest), "values": values, "quality": quality}))
+
+
+def _packed(arrival: Arrival) -> bool:
+    return arrival.incoming.payload[:2] == b"\x1f\x8b"
+
+
+def _letters(readable: Readable, refusals: Sequence[Refusal], quarantined: Sequence[int]) -> Iterator[Letter]:
+    """The frames whose time cannot be, as their node told them."""
+    arrival, frames = readable.arrival, readable.data.frames
+    for refusal, index in zip(refusals, quarantined, strict=True):
+        values, quality = readable.judged[index]
+        if values or quality:
+            yield Letter(refusal.reason, arrival.topic.node, stored_ns(frames[index].t), values, quality, arrival.incoming.received_ns)

@@ -8,6 +8,25 @@ from contract.values import GOOD
 GATEWAY_NODE = "_gateway"  # no node can have this name: identifiers begin with a letter or digit
 SILENCE_POINT = "node/link"
 
+CLOCK = AlarmDefinition(
+    id="clock",
+    point="node/clock",
+    condition=Condition(ConditionKind.BAD_QUALITY),
+    priority=Priority.MEDIUM,
+    signal_class=SignalClass.MALFUNCTION,
+    title={"es": "El reloj del nodo está mal", "en": "The node's clock is wrong"},
+    consequence={
+        "es": "Sus valores llegan con una hora imposible: quedan apartados en el gateway y no se ven en los gráficos. Sus alarmas siguen.",
+        "en": "Its values arrive with an impossible time: they are set aside in the gateway and no chart shows them. Its alarms go on.",
+    },
+    action={
+        "es": "Ponga en hora el nodo (NTP o GPS); después recupere lo apartado con «muki gateway dead-letters».",
+        "en": "Set the node's clock (NTP or GPS); afterwards bring back what was set aside with `muki gateway dead-letters`.",
+    },
+    response_time=3600.0,
+    source="Muki",
+)
+
 
 def silence(silence_after: float) -> AlarmDefinition:
     """A node that is offline or says nothing: what it watches over is a blind spot."""
@@ -69,6 +88,7 @@ STORE_DOWN = AlarmDefinition(
     source="Muki",
 )
 
+RESERVED = frozenset({"silence", CLOCK.id})  # what the gateway says about a node, no node says of itself
 OF_THE_GATEWAY = (BROKER_LOST, STORE_DOWN)
 
 

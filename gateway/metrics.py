@@ -19,6 +19,10 @@ class Metrics:
             "Messages dropped without acknowledgement because a queue was full: the node sends them again",
             registry=self.registry,
         )
+        self.dead_letters = Counter("muki_dead_letters", "Frames that went to the dead letters", registry=self.registry)
+        self.dead_letters_lost = Counter(
+            "muki_dead_letters_lost", "Dead letters that had to make room for newer ones", registry=self.registry
+        )
         self.unapproved = Counter(
             "muki_unapproved", "Messages of nodes that nobody has approved: not acknowledged, they wait on the node", registry=self.registry
         )
@@ -28,7 +32,6 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self.dead_letters = Counter("muki_dead_letters", "Frames that the store refused for ever", registry=self.registry)
         self.store_errors = Counter("muki_store_errors", "Writes that failed and were tried again", registry=self.registry)
         self.journal_errors = Counter("muki_journal_errors", "Journal writes that failed and were tried again", registry=self.registry)
         self.commit_seconds = Histogram("muki_commit_seconds", "Time from store write to ledger commit", registry=self.registry)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contract.frames import to_ms
 from contract.messages import ReadingFrame
 from contract.values import GOOD, Quality, bad, uncertain
-from gateway.admission import AHEAD_LIMIT_NS, SECOND, SKEW_LIMIT_NS, WINDOW_NS, Admitted, EventTime, Skew, admit, time_event
+from gateway.admission import AHEAD_LIMIT_NS, SECOND, SKEW_LIMIT_NS, WINDOW_NS, Admitted, EventTime, Refusal, Skew, admit, judge, time_event
 
 NOW = 1_763_870_400 * SECOND
 HOUR = 3600 * SECOND
@@ -18,7 +18,10 @@ LIMITS = {"gas-2/co": (0.0, 500.0), "gas-2/o2": (float("-inf"), float("inf"))}
 def admitted(
     *frames: ReadingFrame, skew_ns: int = 0, shift_ns: int = 0, limits: Mapping[str, tuple[float, float]] | None = LIMITS
 ) -> Admitted:
-    return admit("pump-3", frames, now_ns=NOW, skew_ns=skew_ns, shift_ns=shift_ns, limits=limits)
+    refusals: list[Refusal] = []
+    judged = [judge(one, limits, index, refusals) for index, one in enumerate(frames)]
+    told = admit("pump-3", frames, judged, now_ns=NOW, skew_ns=skew_ns, shift_ns=shift_ns)
+    return told._replace(refusals=[*refusals, *told.refusals])
 
 
 def frame(value: float = 12.5, *, at_ns: int = NOW, point: str = "gas-2/co", quality: str | None = None) -> ReadingFrame:
@@ -26,15 +29,17 @@ def frame(value: float = 12.5, *, at_ns: int = NOW, point: str = "gas-2/co", qua
 
 
 def test_a_good_reading_passes_untouched() -> None:
-    ((stored,), refusals, values, undeclared) = admitted(frame())
+    ((stored,), refusals, values, quarantined) = admitted(frame())
     assert (stored.node, stored.time_ns, stored.values, stored.quality) == ("pump-3", NOW, {"gas-2/co": 12.5}, {})
-    assert (refusals, values, undeclared) == ([], 1, 0)
+    assert (refusals, values, quarantined) == ([], 1, [])
 
 
 def test_the_limits_of_time() -> None:
     assert admitted(frame(at_ns=NOW + AHEAD_LIMIT_NS)).refusals == []
-    (refusal,) = admitted(frame(at_ns=NOW + AHEAD_LIMIT_NS + SECOND)).refusals
-    assert (refusal.reason, refusal.where) == ("clock_ahead", "$.frames[0].t")
+    late = admitted(frame(), frame(at_ns=NOW + AHEAD_LIMIT_NS + SECOND))
+    assert (len(late.frames), late.quarantined) == (1, [1])
+    (refusal,) = late.refusals
+    assert (refusal.reason, refusal.where) == ("clock_ahead", "$.frames[1].t")
     assert "301 s ahead" in refusal.detail
     assert admitted(frame(at_ns=946_684_800 * SECOND)).refusals == []
     (refusal,) = admitted(frame(at_ns=946_684_799 * SECOND)).refusals
@@ -69,10 +74,10 @@ def test_ranges_and_declarations() -> None:
 
 
 def test_a_node_without_a_birth_is_believed_with_a_flag() -> None:
-    (stored,), refusals, _, undeclared = admitted(frame(), frame(point="no point"), limits=None)
+    (stored,), refusals, values, _ = admitted(frame(), frame(point="no point"), limits=None)
     assert stored.quality == {"gas-2/co": "uncertain:undeclared"}
     assert [one.reason for one in refusals] == ["wrong_shape"]
-    assert undeclared == 1
+    assert values == 1
 
 
 def test_a_quality_that_is_none_takes_its_value_with_it() -> None:

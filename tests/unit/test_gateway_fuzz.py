@@ -96,11 +96,13 @@ async def test_nothing_stops_the_ingest(tmp_path: Path) -> None:
             gateway.ingest.handle(Incoming(f"muki/v1/test/pump-3/{kind}", payload, retained, time.time_ns()))
 
         feed()
+        await asyncio.wait_for(gateway.ingest.drained(), 20)
         await asyncio.wait_for(gateway.batcher.drained(), 20)
         await asyncio.wait_for(gateway.services.annunciator.drained(), 20)
         await asyncio.wait_for(gateway.rejects.drained(), 20)
         good = {**DATA, "boot": "b9", "seq": 1}
         gateway.ingest.handle(Incoming("muki/v1/test/other-1/data", json.dumps(good).encode(), False, time.time_ns()))
+        await asyncio.wait_for(gateway.ingest.drained(), 20)
         await asyncio.wait_for(gateway.batcher.drained(), 20)
         assert acked[-1][:3] == ("other-1", "b9", 1)
         assert gateway.services.metrics.registry.get_sample_value("muki_store_errors_total") == 0
@@ -136,6 +138,7 @@ async def test_times_that_sql_cannot_hold_are_refused_and_settled(tmp_path: Path
             ("alarm", {**ALARM, "seq": 4, "sent": MS, "event": {**ALARM["event"], "id": "e3", "t": far}}),
         ):
             gateway.ingest.handle(Incoming(f"muki/v1/test/pump-3/{kind}", json.dumps(message).encode(), False, time.time_ns()))
+        await asyncio.wait_for(gateway.ingest.drained(), 10)
         await asyncio.wait_for(gateway.batcher.drained(), 10)
         await asyncio.wait_for(gateway.services.annunciator.drained(), 10)
         assert sorted(entry.seq for entry in acked) == [1, 2, 3, 4]
