@@ -169,7 +169,9 @@ class PersonWatchProcessor:
         boxes = found.boxes / np.array([width, height] * 2, np.float32)
         view = self._watch.update(boxes, found.scores, names, frame.time_ns)
         if self._evidence is not None:
-            self._evidence.remember(image, boxes, names, view)
+            usual = self._settings.threshold or self._model.threshold
+            sure = found.scores >= np.array([self._thresholds.get(name, usual) for name in names])
+            self._evidence.remember(image, boxes, names, sure, view)
         return view, self._trust(frame.time_ns)
 
     def _trust(self, time_ns: int) -> Quality:

@@ -17,13 +17,17 @@ LOOKS = 6  # pictures kept, at most 3 MiB each
 
 
 class Look(NamedTuple):
-    """One picture, at most `edge.evidence_picture.WIDEST` wide; ``boxes`` (n, 4) as fractions of it, those that are hidden unless they are part
-    of the event, ``whole`` (n,): which of them are persons; and ``people``: who of the confirmed is seen in this very picture."""
+    """One picture, at most `edge.evidence_picture.WIDEST` wide, with what is hidden in it unless it is part of the event.
+
+    ``boxes`` (n, 4) as fractions of it; ``whole`` (n,): which of them are persons; ``sure`` (n,): which of them count. ``people``: who of the confirmed
+    is seen in this very picture.
+    """
 
     time_ns: int
     image: Array
     boxes: Array
     whole: Array
+    sure: Array
     people: tuple[Seen, ...]
 
 
@@ -34,12 +38,15 @@ class WatchEvidence:
         self._settings = settings
         self._looks: deque[Look] = deque(maxlen=LOOKS)
 
-    def remember(self, image: Array, boxes: Array, names: Sequence[str], view: View) -> None:
-        """``boxes`` (n, 4) as fractions, with the class of each: all that the model found, whether or not it counts, masked places as well."""
+    def remember(self, image: Array, boxes: Array, names: Sequence[str], sure: Array, view: View) -> None:
+        """``boxes`` (n, 4) as fractions, with the class of each: all that the model found, whether or not it counts, masked places as well;
+        ``sure`` (n,): which of them reach their threshold."""
         labels = np.array(names, dtype=object)
         hidden = np.isin(labels, self._settings.blurred)
         people = tuple(seen for seen in view.seen if seen.seen_ns == view.time_ns and seen.label == "person")
-        self._looks.append(Look(view.time_ns, smaller(image)[0], boxes[hidden], labels[hidden] == self._settings.person, people))
+        self._looks.append(
+            Look(view.time_ns, smaller(image)[0], boxes[hidden], labels[hidden] == self._settings.person, sure[hidden], people)
+        )
 
     def picture(self, name: str, time_ns: int) -> bytes | None:
         """A JPEG for the point CAMERA/UNDER/``name``; None where no picture is kept, or the point is about nobody (latency)."""
@@ -51,8 +58,9 @@ class WatchEvidence:
         look = looks[best]
         event = np.array([seen.box for seen in chosen[best]], float).reshape(-1, 4)
         sides = np.array([look.image.shape[1], look.image.shape[0]] * 2)
-        others = look.boxes[~_part_of(look.boxes, look.whole, event)]
-        return picture(look.image, event * sides, others * sides, heads=self._settings.blur_heads)
+        others = ~_part_of(look.boxes, look.whole, event)
+        hidden, doubtful = look.boxes[others & look.sure] * sides, look.boxes[others & ~look.sure] * sides
+        return picture(look.image, event * sides, hidden, heads=self._settings.blur_heads, doubtful=doubtful)
 
 
 def _is_about(name: str, seen: Seen) -> bool:

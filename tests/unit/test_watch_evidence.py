@@ -96,13 +96,21 @@ def test_somebody_who_stands_before_the_one_of_the_event_is_hidden(tmp_path: Pat
     assert recognised(image, (0.1, 0.2, 0.3, 0.37)) > 0.9, "whoever lacks the helmet is seen"
 
 
+def test_half_sure_boxes_are_hidden_but_do_not_cover_the_event(tmp_path: Path) -> None:
+    """A weak model has many of them, everywhere."""
+    model = install(tmp_path, [*ROWS, [0.05, 0.1, 0.55, 1.0, 0.4, 0, 0, 0, 0]], LABELS, name="weak")
+    image = shown(watch(tmp_path, equipment=["helmet"], model=model), "no_helmet")
+    assert recognised(image, LEFT) > 0.9
+    assert recognised(image, (0.32, 0.65, 0.52, 0.95)) < 0.5
+
+
 def test_where_somebody_was_a_second_ago_somebody_else_may_stand_now(tmp_path: Path) -> None:
     """The one of the alarm is not in this picture: who stands at that place is somebody else, and is hidden."""
     given = {"name": "g", "type": "person-watch", "input": "gate-cam", "evidence": True}
     kept = WatchEvidence(PersonWatchSettings.model_validate(given))
     box = np.array(RIGHT)
     gone = Seen("person", 1, box, SECOND)
-    kept.remember(scene(), np.array([box]), ["person"], View(2 * SECOND, 1, {}, {}, {}, 0, None, (gone,)))
+    kept.remember(scene(), np.array([box]), ["person"], np.array([True]), View(2 * SECOND, 1, {}, {}, {}, 0, None, (gone,)))
     data = kept.picture("people", 2 * SECOND)
     assert data is not None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
