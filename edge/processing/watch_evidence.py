@@ -19,7 +19,7 @@ LOOKS = 6  # pictures kept, at most 3 MiB each
 class Look(NamedTuple):
     """One picture, at most `edge.evidence_picture.WIDEST` wide, with what is hidden in it unless it is part of the event.
 
-    ``boxes`` (n, 4) as fractions of it; ``whole`` (n,): which of them are persons; ``sure`` (n,): which of them count. ``people``: who of the confirmed
+    ``boxes`` (n, 4) as fractions of it; ``whole`` (n,): which are persons; ``sure`` (n,): which count. ``people``: who of the confirmed
     is seen in this very picture.
     """
 
