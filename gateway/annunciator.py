@@ -8,6 +8,7 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
@@ -15,16 +16,19 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from contract.alarms import AlarmDefinition, AlarmEvent, State
 from contract.messages import Standing, encode
 from contract.topics import gateway_alarm_topic
-from gateway.alarms.journal import Journal
+from gateway.alarms.journal import Arrived, Journal
 from gateway.alarms.view import AlarmView
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
+from gateway.turns import Turns
 
 log = logging.getLogger(__name__)
 
 WAITING = 20_000  # beyond this an event is not taken: unacknowledged, it stays in its node's outbox
+OF_ONE = 100  # what a node may have waiting even then
 BATCH = 100
+TOGETHER = 16  # events that share a transaction at most: one, then two, then four, so that the first of a burst waits for nobody
 MAX_BACKOFF = 5.0
 
 
@@ -89,7 +93,7 @@ class Annunciator:
         self._publish = publish
         self._acknowledge = acknowledge
         self._unjournalable = unjournalable
-        self._jobs: deque[Job] = deque()
+        self._jobs: Turns[Job] = Turns()
         self._held: set[tuple[str, str, int]] = set()
         self.trouble = ""  # why the journal takes nothing now; empty while it does
         self._standing: dict[str, AlarmView] = {}
@@ -111,11 +115,11 @@ class Annunciator:
 
     def happened(self, event: AlarmEvent, *, received_ns: int, late: bool, entry: Entry | None) -> bool:
         """Takes an event for the journal; False when the line is full, then the node sends it again."""
-        if len(self._jobs) >= WAITING and entry is not None:
+        if entry is not None and len(self._jobs) >= WAITING and (self._jobs.held(event.node) >= OF_ONE or len(self._jobs) >= 2 * WAITING):
             return False
         if entry is not None:
             self._held.add(entry[:3])
-        self._put(Happened(event, received_ns, late, entry))
+        self._put(event.node, Happened(event, received_ns, late, entry))
         return True
 
     def holds(self, entry: Entry) -> bool:
@@ -123,12 +127,12 @@ class Annunciator:
         return entry[:3] in self._held
 
     def declared(self, node: str, definitions: Sequence[AlarmDefinition], standing: Sequence[Standing] | None, *, now_ns: int) -> None:
-        self._put(Declared(node, definitions, standing, now_ns))
+        self._put(node, Declared(node, definitions, standing, now_ns))
 
     def tick(self, now_ns: int) -> None:
         """Ends shelving that ran out; call it every second or so."""
         if not any(isinstance(job, Tick) for job in self._jobs):
-            self._put(Tick(now_ns))
+            self._put("", Tick(now_ns))
 
     def announce(self, view: AlarmView, *, news: bool = False) -> None:
         """Tells the live bus and the retained topic where an alarm stands, unless it is a shadow. ``news``: sound and notify."""
@@ -157,8 +161,8 @@ class Annunciator:
         if key not in self._standing:
             self._publish(gateway_alarm_topic(self._site, key), b"")
 
-    def _put(self, job: Job) -> None:
-        self._jobs.append(job)
+    def _put(self, node: str, job: Job) -> None:
+        self._jobs.put(node, job)
         self._metrics.alarm_queue.set(len(self._jobs))
         self._idle.clear()
         self._wake.set()
@@ -174,10 +178,10 @@ class Annunciator:
             await self._wake.wait()
             self._wake.clear()
             while self._jobs:
-                jobs = [self._jobs[index] for index in range(min(BATCH, len(self._jobs)))]
+                jobs = self._jobs.take(BATCH)
                 told = bool(self.trouble)
-                outcome = await asyncio.to_thread(self._work, jobs, loop)
-                self._conclude(outcome)
+                outcome = await asyncio.to_thread(self._work, [job for _, job in jobs], loop)
+                self._conclude(jobs, outcome)
                 if outcome.retry is None:
                     backoff = 0.1
                     continue
@@ -196,20 +200,24 @@ class Annunciator:
         duplicates = done = 0
         failed: tuple[Job, str] | None = None
         retry: str | None = None
-        for job in jobs:
+        groups = _groups(jobs)
+        while groups:
+            group = groups.popleft()
             try:
-                changed, duplicate = self._journaled(job)
+                changed, known = self._journaled(group)
             except Exception as error:
+                if len(group) > 1:  # one of them may be at fault: each by itself
+                    groups.extendleft([job] for job in reversed(group))
+                    continue
                 if _may_pass(error):
                     retry = str(error)
                 else:
-                    log.exception("%r cannot be journaled", job)
-                    failed = (job, str(error))
+                    log.exception("%r cannot be journaled", group[0])
+                    failed = (group[0], str(error))
                 break
-            done += 1
-            duplicates += duplicate
-            if isinstance(job, Happened) and job.entry is not None:
-                settled.append(job.entry)
+            done += len(group)
+            duplicates += known
+            settled += [job.entry for job in group if isinstance(job, Happened) and job.entry is not None]
             for view, news in changed:
                 loop.call_soon_threadsafe(functools.partial(self.announce, view, news=news))
         try:
@@ -221,25 +229,30 @@ class Annunciator:
             settled, retry = [], str(error)
         return Outcome(done, settled, duplicates, failed, retry)
 
-    def _journaled(self, job: Job) -> tuple[list[tuple[AlarmView, bool]], bool]:
-        """What a job changed, with whether it is news; and whether the journal knew it already."""
-        if isinstance(job, Happened):
-            recorded = self._journal.record(job.event, received_ns=job.received_ns, late=job.late)
-            return ([(recorded.view, recorded.announce)] if recorded.view is not None else []), recorded.duplicate
-        if isinstance(job, Declared):
-            self._journal.declare(job.node, job.definitions)
-            views = self._journal.reconcile(job.node, job.standing, now_ns=job.now_ns) if job.standing is not None else []
-            return [(view, False) for view in views], False
-        return [(view, view.now.active) for view in self._journal.expire_shelved(now_ns=job.now_ns)], False
+    def _journaled(self, group: list[Job]) -> tuple[list[tuple[AlarmView, bool]], int]:
+        """What jobs of one kind changed, with whether it is news; and how many of them the journal knew already."""
+        arrived = [Arrived(job.event, job.received_ns, job.late) for job in group if isinstance(job, Happened)]
+        if arrived:
+            recorded = self._journal.record_all(arrived)
+            return [(one.view, one.announce) for one in recorded if one.view is not None], sum(one.duplicate for one in recorded)
+        births = [job for job in group if isinstance(job, Declared)]
+        if births:
+            self._journal.declare_all({job.node: job.definitions for job in births})
+            views = [view for job in births for view in self._journal.reconcile(job.node, job.standing or (), now_ns=job.now_ns)]
+            return [(view, False) for view in views], 0
+        return [
+            (view, view.now.active) for job in group if isinstance(job, Tick) for view in self._journal.expire_shelved(now_ns=job.now_ns)
+        ], 0
 
-    def _conclude(self, outcome: Outcome) -> None:
-        for _ in range(outcome.done):
-            self._release(self._jobs.popleft())
+    def _conclude(self, jobs: list[tuple[str, Job]], outcome: Outcome) -> None:
+        for _, job in jobs[: outcome.done]:
+            self._release(job)
         if outcome.failed is not None:
-            job = self._jobs.popleft()
+            job = outcome.failed[0]
             self._release(job)
             if isinstance(job, Happened):
                 self._unjournalable(job.event, job.entry, outcome.failed[1])
+        self._jobs.give_back(jobs[outcome.done + (outcome.failed is not None) :])
         self._metrics.duplicates.inc(outcome.duplicates)
         self._metrics.alarm_queue.set(len(self._jobs))
         for entry in outcome.settled:
@@ -249,6 +262,23 @@ class Annunciator:
     def _release(self, job: Job) -> None:
         if isinstance(job, Happened) and job.entry is not None:
             self._held.discard(job.entry[:3])
+
+
+def _groups(jobs: list[Job]) -> deque[list[Job]]:
+    """Jobs of one kind in a row, so many as share a transaction. A node that was born twice is in two groups."""
+    groups: deque[list[Job]] = deque()
+    most = 1
+    for kind, some in groupby(jobs, type):
+        group: list[Job] = []
+        for job in some:
+            twice = isinstance(job, Declared) and any(isinstance(one, Declared) and one.node == job.node for one in group)
+            if group and (twice or (kind is Happened and len(group) >= most)):
+                groups.append(group)
+                group = []
+                most = min(2 * most, TOGETHER)
+            group.append(job)
+        groups.append(group)
+    return groups
 
 
 def _may_pass(error: Exception) -> bool:

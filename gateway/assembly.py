@@ -306,7 +306,7 @@ class Gateway:
         for name in self.ingest.retired:
             self._malfunction(name, self._silence, active=False)
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
-        self.services.metrics.nodes_online.set(sum(view.status is Status.ONLINE for view in nodes.views(now_ns)))
+        self.services.metrics.nodes_online.set(nodes.online())
 
     def _clock(self, node: str, *, wrong: bool) -> None:
         if wrong and self.services.nodes.birth(node) is None:

@@ -74,7 +74,7 @@ class Decoder:
             size = len(plain)
             data = from_json(plain, Data)
         except ContractError as error:
-            return Unreadable(arrival, error, numbered(payload), size)
+            return Unreadable(arrival, error, numbered(payload, whole=error.reason != "oversized"), size)
         return Readable(arrival, data, self._limits(arrival.topic.node), [], [], size)
 
     def _judge(self, decoded: Sequence[Readable]) -> None:

@@ -8,16 +8,22 @@ from contract.topics import Topic
 from gateway.session import Incoming
 
 WAITING_BYTES = 64 << 20  # of all nodes
-BATCH = 256  # messages that are decoded together
+BATCH = 48  # messages that are decoded together
+BATCH_BYTES = 192 << 10  # and bytes, unpacked: who comes next waits that long
 TURN_MESSAGES = 8
 TURN_BYTES = 64 << 10
 DEBT_BYTES = 4 << 20  # the most that a node owes: it is passed over for as many turns as that is times TURN_BYTES
 
-BUDGET_BYTES = 2 << 20  # of what is decoded at once: births, states, alarms
-BUDGET_PER_SECOND = 1 << 20
-SMALLEST = 4096  # what a message costs at least: an alarm event is written to the journal by itself
+BUDGET_BYTES = 1 << 20  # of what is decoded at once: births, states, alarms
+BUDGET_PER_SECOND = 128 << 10
+SMALLEST = 1024  # what a message costs at least: an alarm event is written to the journal by itself
 KNOWN_NODES = 10_000
 PACKED = 50  # how much larger a gzip payload may become; the bound of `contract.payload` holds anyway
+
+
+def unpacked(payload: bytes) -> int:
+    """At most about how many bytes it will be."""
+    return min(MAX_INFLATED_BYTES, len(payload) * PACKED) if payload[:2] == b"\x1f\x8b" else len(payload)
 
 
 class Arrival(NamedTuple):
@@ -93,32 +99,36 @@ class Inbox:
     def take(self) -> list[Arrival]:
         """The next batch, a turn for each node after the other. Who owes is passed over as long as others have something."""
         batch: list[Arrival] = []
-        while self._count and len(batch) < BATCH:
+        left = BATCH_BYTES
+        while self._count and len(batch) < BATCH and left > 0:
             before = len(batch)
             for _ in range(len(self._turns)):
-                self._turn(batch)
-                if len(batch) >= BATCH:
+                left -= self._turn(batch)
+                if len(batch) >= BATCH or left <= 0:
                     break
             if before == len(batch) > 0:
                 break  # only debtors are left, and the others need not wait for them
         return batch
 
-    def _turn(self, batch: list[Arrival]) -> None:
+    def _turn(self, batch: list[Arrival]) -> int:
+        """Returns about how many bytes it will be once unpacked."""
+        cost = 0
         node = self._turns.popleft()
         line = self._lines[node]
         if line.owed:
             line.owed = max(0, line.owed - TURN_BYTES)
         else:
-            first = line.size
             for _ in range(min(TURN_MESSAGES, len(line.arrivals))):
                 batch.append(arrival := line.arrivals.popleft())
                 self._took(line, arrival)
-                if first - line.size >= TURN_BYTES:
+                cost += unpacked(arrival.incoming.payload)
+                if cost >= TURN_BYTES:
                     break
         if line.arrivals or line.owed:
             self._turns.append(node)
         else:
             del self._lines[node]
+        return cost
 
     def charge(self, node: str, size: int) -> None:
         """What a message was once it was unpacked, in bytes: for more than a turn is worth its node is passed over."""
@@ -134,9 +144,7 @@ class Budget:
         self._left: dict[str, tuple[float, int]] = {}
 
     def allows(self, incoming: Incoming, node: str) -> bool:
-        size = max(SMALLEST, len(incoming.payload))
-        if incoming.payload[:2] == b"\x1f\x8b":
-            size = min(MAX_INFLATED_BYTES, size * PACKED)
+        size = max(SMALLEST, unpacked(incoming.payload))
         left, since_ns = self._left.get(node, (float(BUDGET_BYTES), incoming.received_ns))
         left = min(float(BUDGET_BYTES), left + max(0, incoming.received_ns - since_ns) / 1e9 * BUDGET_PER_SECOND)
         if left <= 0:

@@ -23,7 +23,7 @@ from gateway.batcher import Batcher
 from gateway.dead_letters import Letter, stored_ns
 from gateway.decoding import Decoder, Other, Readable, Unreadable
 from gateway.evidence import Evidence, Picture
-from gateway.inbox import Arrival, Budget, Inbox
+from gateway.inbox import Arrival, Budget, Inbox, unpacked
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
 from gateway.malfunctions import CLOCK, RESERVED, silence
@@ -34,6 +34,7 @@ from gateway.rejects import Refused, Rejects
 from gateway.session import Incoming
 from gateway.site_rules import SiteRules
 from gateway.store import StoreFrame
+from gateway.turns import Pace
 from rules.moment import Instant
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the r
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
-AT_ONCE_BYTES = 32 << 10  # so little is decoded where it is: the way to a worker thread and back would cost more
+REFUSED_PER_SECOND = 100.0  # messages of a node of which something is refused: beyond it, the rest stay in its outbox
+AT_ONCE_BYTES = 64 << 10  # a larger message, or a packed one, is decoded in a worker thread; for others the way there would cost more
 
 
 class Origin(NamedTuple):
@@ -95,6 +97,8 @@ class Ingest:
         self._newest: dict[str, int] = {}
         self._inbox = Inbox()
         self._budget = Budget()
+        self._pace = Pace()
+        self._refusals = Pace(per_second=REFUSED_PER_SECOND)
         self._decoder = Decoder(nodes.limits)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -120,12 +124,18 @@ class Ingest:
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
             return
+        if topic.kind in _NUMBERED and self._refusals.spent(topic.node, incoming.received_ns):
+            self._metrics.dropped.inc()
+            return
         if not incoming.payload and topic.kind not in _NUMBERED:
             self._cleared(topic)
             return
         self._open(topic, incoming)
 
     def _open(self, topic: Topic, incoming: Incoming) -> None:
+        if topic.kind == "alarm" and not self._pace.allows(topic.node, incoming.received_ns):
+            self._metrics.dropped.inc()  # a node that raises alarms without end keeps the rest until its turn
+            return
         if topic.kind == "data" or self._inbox.others_wait(topic.node) or not self._budget.allows(incoming, topic.node):
             self._metrics.dropped.inc(self._inbox.put(Arrival(topic, incoming)))
             self._idle.clear()
@@ -134,7 +144,7 @@ class Ingest:
         try:
             message = decode(incoming.payload, BY_KIND[topic.kind])
         except ContractError as error:
-            self._unreadable(topic, incoming, error, numbered(incoming.payload))
+            self._unreadable(topic, incoming, error, numbered(incoming.payload, whole=error.reason != "oversized"))
             return
         self._other(topic, incoming, message)
 
@@ -146,7 +156,7 @@ class Ingest:
             while len(self._inbox) and not self.closed:
                 await self._batcher.room()
                 batch = self._inbox.take()
-                little = sum(len(one.incoming.payload) for one in batch) < AT_ONCE_BYTES and not any(map(_packed, batch))
+                little = all(unpacked(one.incoming.payload) < AT_ONCE_BYTES for one in batch)
                 decoded = self._decoder.decode(batch) if little else await asyncio.to_thread(self._decoder.decode, batch)
                 for one in decoded:
                     self._inbox.charge(one.arrival.topic.node, one.size)
@@ -210,7 +220,9 @@ class Ingest:
         try:
             topic = parse(incoming.topic)
         except ValueError as error:
-            if incoming.payload:
+            if self._refusals.spent("", incoming.received_ns):
+                self._metrics.rejects.labels("wrong_topic").inc()
+            elif incoming.payload:
                 nobody = Topic(VERSION, "", "", "")
                 self._refuse(Origin(nobody, incoming), Refusal("wrong_topic", "topic", str(error)), whole=True)
             return None
@@ -330,6 +342,8 @@ class Ingest:
         return False
 
     def _refuse_parts(self, origin: Origin, refusals: Sequence[Refusal]) -> None:
+        if refusals:
+            self._refusals.allows(origin.topic.node, origin.incoming.received_ns)
         for refusal in refusals[:SAID_PER_MESSAGE]:
             self._refuse(origin, refusal, whole=False)
         if (more := len(refusals) - SAID_PER_MESSAGE) > 0:
@@ -338,6 +352,8 @@ class Ingest:
     def _refuse(self, origin: Origin, refusal: Refusal, *, whole: bool) -> None:
         topic, incoming, boot, seq = origin
         node = topic.node
+        if whole:
+            self._refusals.allows(node, incoming.received_ns)
         if whole and boot is not None and seq is not None and self._ledger.known(node, boot, seq):
             self._metrics.duplicates.inc()
             self._rejects.acknowledge(Entry(node, boot, seq))
@@ -375,10 +391,6 @@ class Ingest:
             values.update(frame.values)
             quality.update(frame.quality)
         self._bus.publish(LiveEvent("readings", {"node": node, "time": to_ms(newest), "values": values, "quality": quality}))
-
-
-def _packed(arrival: Arrival) -> bool:
-    return arrival.incoming.payload[:2] == b"\x1f\x8b"
 
 
 def _letters(readable: Readable, refusals: Sequence[Refusal], quarantined: Sequence[int]) -> Iterator[Letter]:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, and_, delete, insert, or_, select
+from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, and_, bindparam, delete, insert, select
 from sqlalchemy.engine import Connection
 
 from gateway.database import METADATA, reading
@@ -38,6 +38,10 @@ _SHIFTS = Table(
     Column("boot", String(64), nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("shift_ns", BigInteger, nullable=False),
+)
+
+_GONE = delete(_RANGES).where(
+    _RANGES.c.node == bindparam("of_node"), _RANGES.c.boot == bindparam("of_boot"), _RANGES.c.first == bindparam("of_first")
 )
 
 
@@ -135,6 +139,8 @@ class Ledger:
         after: dict[tuple[str, str], list[Range]] = {}
         begun: dict[tuple[str, str], int] = {}
         shifts: dict[tuple[str, str], int] = {}
+        gone: list[dict[str, object]] = []
+        added: list[dict[str, object]] = []
         with self._engine.begin() as connection:
             for key, entries in grouped.items():
                 with self._lock:
@@ -144,8 +150,14 @@ class Ledger:
                 if key in begun:
                     connection.execute(insert(_BOOTS).values(node=key[0], boot=key[1], begun_ns=begun[key]))
                 after[key] = add(before, (entry.seq for entry in entries))
-                _replace(connection, key, set(before), set(after[key]))
+                old, new = set(before), set(after[key])
+                gone += [{"of_node": key[0], "of_boot": key[1], "of_first": first} for first, _ in old - new]
+                added += [{"node": key[0], "boot": key[1], "first": first, "last": last} for first, last in new - old]
                 shifts[key] = self._note_shifts(connection, key, entries)
+            if gone:
+                connection.execute(_GONE, gone)
+            if added:
+                connection.execute(insert(_RANGES), added)
         with self._lock:
             self._begun.update(begun)
             self._shifts.update(shifts)
@@ -202,13 +214,3 @@ class Ledger:
             last = ranges[-1][1] if ranges else 0
             lines.append(BootReport(node, boot, begun.get((node, boot), 0), committed, last, last - committed))
         return sorted(lines, key=lambda line: (line.node, line.begun_ns, line.boot))
-
-
-def _replace(connection: Connection, key: tuple[str, str], before: set[Range], after: set[Range]) -> None:
-    node, boot = key
-    gone = [first for first, _ in before - after]
-    for start in range(0, len(gone), 500):  # SQLite takes a bounded number of parameters
-        chosen = or_(*(_RANGES.c.first == first for first in gone[start : start + 500]))
-        connection.execute(delete(_RANGES).where(_RANGES.c.node == node, _RANGES.c.boot == boot, chosen))
-    if added := after - before:
-        connection.execute(insert(_RANGES), [{"node": node, "boot": boot, "first": first, "last": last} for first, last in added])

@@ -1,9 +1,10 @@
 """The live bus: what has just happened, to everyone who is watching. Bounded, and never a brake on the ingest."""
 
 import asyncio
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["readings", "alarm", "node"]
 
@@ -12,30 +13,62 @@ class LiveEvent(NamedTuple):
     """``data`` is ready for JSON. ``alarm`` carries an alarm view, ``readings`` one node's newest values, ``node`` a node's state."""
 
     kind: Kind
-    data: dict[str, object]
+    data: dict[str, Any]
 
 
 class Subscription:
-    """One watcher's queue. When it is full, readings are shed and counted; an alarm that finds no room marks the watcher as lagging.
+    """What one watcher has not taken yet: alarms and nodes first, in order; of readings, the newest of each point.
 
-    A lagging watcher must read the whole state again: that is what ``lagging`` tells it.
+    A watcher for whom too much waits is ``lagging``: it has missed something and must read the whole state again.
     """
 
     def __init__(self, size: int) -> None:
-        self._queue: asyncio.Queue[LiveEvent] = asyncio.Queue(size)
-        self.shed = 0
+        self._size = size
+        self._first: deque[LiveEvent] = deque()
+        self._readings: dict[str, dict[str, Any]] = {}  # by node
+        self._wake = asyncio.Event()
         self.lagging = False
 
     def offer(self, event: LiveEvent) -> None:
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
-            self.shed += 1
-            if event.kind != "readings":
+        if event.kind != "readings":
+            if len(self._first) < self._size:
+                self._first.append(event)
+            else:
                 self.lagging = True
+        else:
+            node = str(event.data["node"])
+            waiting = self._readings.get(node)
+            if waiting is not None:
+                self._readings[node] = merged(waiting, event.data)
+            elif len(self._readings) < self._size:
+                self._readings[node] = event.data
+            else:
+                self.lagging = True
+        self._wake.set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._first or self._readings)
 
     async def next(self) -> LiveEvent:
-        return await self._queue.get()
+        while not self.waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._first:
+            return self._first.popleft()
+        node = next(iter(self._readings))
+        return LiveEvent("readings", self._readings.pop(node))
+
+
+def merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Readings of one node as if they had come together: of each point what was said last, its quality with it."""
+    values, quality = dict(older["values"]), dict(older["quality"])
+    for point in newer["values"]:
+        quality.pop(point, None)
+    for point in newer["quality"].keys() - newer["values"].keys():
+        values.pop(point, None)
+    return {**newer, "values": values | newer["values"], "quality": quality | newer["quality"]}
 
 
 class LiveBus:

@@ -191,6 +191,10 @@ class Nodes:
                 node.told = status
         return changes
 
+    def online(self) -> int:
+        """How many were online at the last look."""
+        return sum(node.told is Status.ONLINE for node in self._nodes.values())
+
     def views(self, now_ns: int) -> list[NodeView]:
         """Every node, sorted by name. Safe from any thread."""
         with self._lock:

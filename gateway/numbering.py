@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import zlib
 
 import msgspec
 
@@ -16,21 +17,31 @@ class _Numbered(msgspec.Struct):
 
 
 _numbered = msgspec.json.Decoder(_Numbered)
+_SEARCHED = 1 << 16  # bytes
 _BOOT = re.compile(rb'"boot"\s*:\s*"([0-9A-Za-z-]{1,64})"')
 _SEQ = re.compile(rb'"seq"\s*:\s*([1-9][0-9]{0,15})\b')
 
 
-def numbered(payload: bytes) -> tuple[str, int] | None:
+def _beginning(payload: bytes) -> bytes:
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(wbits=31).decompress(payload, _SEARCHED)
+    return payload
+
+
+def numbered(payload: bytes, *, whole: bool = True) -> tuple[str, int] | None:
     """The boot and seq of a message that cannot be read as a whole; None where they cannot be read either.
 
-    A payload that is no JSON to its end may still begin with both.
+    A payload that is no JSON to its end may still begin with both. Not ``whole``: only its first bytes are unpacked.
     """
-    with contextlib.suppress(ContractError):
-        payload = inflate(payload)
+    if whole:
+        with contextlib.suppress(ContractError):
+            payload = inflate(payload)
+    else:
+        payload = _beginning(payload)
     try:
         found = _numbered.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        boot, seq = _BOOT.search(payload[:65536]), _SEQ.search(payload[:65536])
+        boot, seq = _BOOT.search(payload[:_SEARCHED]), _SEQ.search(payload[:_SEARCHED])
         return (boot[1].decode(), int(seq[1])) if boot and seq else None
     valid = _BOOT.fullmatch(b'"boot":"%s"' % found.boot.encode()) is not None and 0 < found.seq < 1 << 53
     return (found.boot, found.seq) if valid else None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from contract.topics import reject_topic
 from gateway.database import METADATA, reading
 from gateway.ledger import Entry, Ledger
 from gateway.metrics import Metrics
+from gateway.turns import Pace
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ KEPT = 2_000  # rows of all nodes together: names of nodes can be invented
 WAITING = 2_000  # refusals between the ingest and SQL
 BURST = 10
 PER_SECOND = 1.0
+KEPT_BURST, KEPT_PER_SECOND = KEPT_PER_NODE, 10.0  # of a node: whoever floods fills its rows once, and does not hold the database
 
 _REFUSED = Table(
     "refused",
@@ -95,7 +97,8 @@ class Rejects:
         self._topic = reject_topic(site)
         self._publish = publish
         self.acknowledge = acknowledge
-        self._waiting: deque[Refused] = deque()
+        self._waiting: deque[tuple[Refused, bool]] = deque()  # with whether its payload is kept
+        self._pace = Pace(KEPT_BURST, KEPT_PER_SECOND)
         self._throttles: dict[str, Throttle] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -104,8 +107,11 @@ class Rejects:
     def refuse(self, refused: Refused) -> None:
         self._metrics.rejects.labels(refused.reason).inc()
         self._say(refused)
+        keep = self._pace.allows(refused.node, refused.received_ns)
+        if not keep and _entry(refused) is None:
+            return
         if len(self._waiting) < WAITING:
-            self._waiting.append(refused)
+            self._waiting.append((refused, keep))
             self._idle.clear()
             self._wake.set()
         else:
@@ -148,7 +154,7 @@ class Rejects:
     async def drained(self) -> None:
         await self._idle.wait()
 
-    def _keep(self, batch: list[Refused]) -> list[Entry]:
+    def _keep(self, batch: list[tuple[Refused, bool]]) -> list[Entry]:
         rows = [
             {
                 "node": refused.node[:32],
@@ -162,8 +168,16 @@ class Rejects:
                 "payload": refused.payload[:KEPT_BYTES],
                 "size": len(refused.payload),
             }
-            for refused in batch
+            for refused, keep in batch
+            if keep
         ]
+        if rows:
+            self._insert(rows)
+        settled = [entry for refused, _ in batch if (entry := _entry(refused)) is not None]
+        self._ledger.commit(settled)
+        return settled
+
+    def _insert(self, rows: Sequence[Mapping[str, object]]) -> None:
         with self._engine.begin() as connection:
             connection.execute(insert(_REFUSED), rows)
             for node in {str(row["node"]) for row in rows}:
@@ -172,13 +186,6 @@ class Rejects:
                 connection.execute(delete(_REFUSED).where(mine, _REFUSED.c.id <= oldest.scalar_subquery()))
             oldest = select(_REFUSED.c.id).order_by(_REFUSED.c.id.desc()).offset(KEPT).limit(1)
             connection.execute(delete(_REFUSED).where(_REFUSED.c.id <= oldest.scalar_subquery()))
-        settled = [
-            Entry(refused.node, refused.boot, refused.seq)
-            for refused in batch
-            if refused.whole and refused.boot is not None and refused.seq is not None
-        ]
-        self._ledger.commit(settled)
-        return settled
 
     def recent(self, *, node: str | None = None, limit: int = 100) -> list[Refused]:
         """The newest refusals, newest first. Blocks."""
@@ -200,3 +207,10 @@ class Rejects:
                 )
                 for row in connection.execute(query).mappings()
             ]
+
+
+def _entry(refused: Refused) -> Entry | None:
+    """What its node must hear to stop sending it; None for a part of a message, or one without a number."""
+    if not refused.whole or refused.boot is None or refused.seq is None:
+        return None
+    return Entry(refused.node, refused.boot, refused.seq)

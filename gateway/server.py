@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 from fastapi import FastAPI
@@ -11,6 +12,10 @@ from fastapi import FastAPI
 from gateway.assembly import Gateway
 from gateway.config import GatewayConfig
 from gateway.opening import CannotStart
+
+# A transaction is a dozen statements, and after each its thread asks for the interpreter again: with the usual 5 ms beside a busy event loop it
+# would hold the database for seconds.
+SWITCH_SECONDS = 0.0005
 
 
 def listen(config: GatewayConfig) -> socket.socket:
@@ -57,6 +62,7 @@ async def run(config: GatewayConfig, *, stopping: Callable[[], None] = lambda: N
     """Until SIGTERM or SIGINT, when ``stopping`` is called first. Raises CannotStart, or the failure of a room."""
     from gateway.api.app import create_app
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,11 @@
 """The alarm journal: every event and every action, kept in SQL, and the state that they lead to."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Table, and_, select, update
+from sqlalchemy import Connection, Engine, Row, Table, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trigger, alarm_key, step
@@ -17,6 +18,7 @@ from gateway.alarms.view import URGENCY, AlarmView, Entry, Recorded, undeclared
 from gateway.database import reading
 
 MAX_SHELVED_NS = 24 * 3_600_000_000_000
+PIECE = 50  # rows
 SYSTEM = "muki"  # the author of what the gateway does by itself
 
 _definition = msgspec.json.Decoder(AlarmDefinition)
@@ -34,6 +36,14 @@ class NotPossible(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Arrived(NamedTuple):
+    """An event, when the gateway got it, and whether it is history that arrives behind."""
+
+    event: AlarmEvent
+    received_ns: int
+    late: bool
 
 
 class _Locked(NamedTuple):
@@ -57,22 +67,47 @@ class Journal:
 
     def declare(self, node: str, definitions: Sequence[AlarmDefinition]) -> None:
         """Takes a birth's definitions as the node's whole set. Those it no longer has are retired: kept for standing alarms and history."""
+        self.declare_all({node: definitions})
+
+    def declare_all(self, births: Mapping[str, Sequence[AlarmDefinition]]) -> None:
+        """The definitions of many nodes in one transaction; nodes that say what is known already cost a look."""
+        told = {
+            node: {alarm_key(node, definition.id): msgspec.json.encode(definition).decode() for definition in definitions}
+            for node, definitions in births.items()
+        }
+        news = {node: bodies for node, bodies in told.items() if bodies != self._declared(node)}
+        if not news:
+            return
         with self._engine.begin() as connection:
-            connection.execute(update(DEFINITION).where(DEFINITION.c.node == node).values(retired=True))
-            for definition in definitions:
-                row = {"node": node, "retired": False, "body": msgspec.json.encode(definition).decode()}
-                insert = self._insert(DEFINITION).values(key=alarm_key(node, definition.id), **row)
-                connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
+            for node, bodies in news.items():
+                connection.execute(update(DEFINITION).where(DEFINITION.c.node == node).values(retired=True))
+                for key, body in bodies.items():
+                    row = {"node": node, "retired": False, "body": body}
+                    insert = self._insert(DEFINITION).values(key=key, **row)
+                    connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
+
+    def _declared(self, node: str) -> dict[str, str]:
+        known = select(DEFINITION.c.key, DEFINITION.c.body).where(DEFINITION.c.node == node, DEFINITION.c.retired.is_(False))
+        with reading(self._engine) as connection:
+            return {row.key: row.body for row in connection.execute(known)}
 
     def record(self, event: AlarmEvent, *, received_ns: int, late: bool) -> Recorded:
         """Journals an event of a node once, by its id. ``late``: it is history that arrives behind, and announces nothing."""
-        key = alarm_key(event.node, event.definition)
+        return self.record_all([Arrived(event, received_ns, late)])[0]
+
+    def record_all(self, arrived: Sequence[Arrived]) -> list[Recorded]:
+        """Many events in one transaction, in order: a commit waits for the disk."""
+        recorded = []
         with self._engine.begin() as connection:
-            before = self._lock(connection, key, event.node, event.definition, event.point)
-            since_ns = self._put(connection, event, key, received_ns=received_ns, late=late, inferred=False)
-            if since_ns is None:
-                return Recorded(None, duplicate=True, announce=False)
-            return self._conclude(connection, event, before, since_ns, late=late)
+            for event, received_ns, late in arrived:
+                key = alarm_key(event.node, event.definition)
+                before = self._lock(connection, key, event.node, event.definition, event.point)
+                since_ns = self._put(connection, event, key, received_ns=received_ns, late=late, inferred=False)
+                if since_ns is None:
+                    recorded.append(Recorded(None, duplicate=True, announce=False))
+                else:
+                    recorded.append(self._conclude(connection, event, before, since_ns, late=late))
+        return recorded
 
     def reconcile(self, node: str, standing: Sequence[Standing], *, now_ns: int) -> list[AlarmView]:
         """Takes what a birth says is standing, and returns the alarms that this changed.
@@ -83,7 +118,9 @@ class Journal:
           an alarm that ended here by assumption would hide one whose return nobody has seen.
         - Known by its event: nothing. A retained birth that is read again after a restart says nothing new.
         """
-        changed = []
+        changed: list[AlarmView] = []
+        if not standing:
+            return changed
         with self._engine.begin() as connection:
             for one in standing:
                 key = alarm_key(node, one.definition)
@@ -245,27 +282,33 @@ class Journal:
     def _conclude(self, connection: Connection, event: AlarmEvent, before: _Locked, since_ns: int, *, late: bool) -> Recorded:
         key = alarm_key(event.node, event.definition)
         definition = self._define(connection, key) or undeclared(event.definition, event.point)
-        after = self._refold(connection, key, since_ns, latching=definition.latching)
+        after = self._refold(connection, event, since_ns, before.fold, latching=definition.latching)
         changed = after != before.fold
         view = AlarmView(key, event.node, event.point or definition.point, definition, after, before.version + 1) if changed else None
         announce = not late and after.state is State.UNACKNOWLEDGED and after.event == event.id
         return Recorded(view, duplicate=False, announce=announce)
 
-    def _refold(self, connection: Connection, key: str, since_ns: int, *, latching: bool) -> Fold:
-        """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, all that came after it."""
-        event_before = _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
+    def _refold(self, connection: Connection, event: AlarmEvent, since_ns: int, before: Fold, *, latching: bool) -> Fold:
+        """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, until what follows is as it was."""
+        key = alarm_key(event.node, event.definition)
+        first = event.id if since_ns == event.time_ns else ""
+        same = and_(EVENT.c.key == key, EVENT.c.at_ns == since_ns, EVENT.c.id < first)
+        event_before = _last(connection, EVENT, same) or _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
         action_before = _last(connection, ACTION, and_(ACTION.c.key == key, ACTION.c.at_ns < since_ns))
         past = max((row for row in (event_before, action_before) if row is not None), key=_place, default=None)
         fold = _fold.decode(past.after) if past is not None else Fold()
-        later_events = connection.execute(select(EVENT).where(EVENT.c.key == key, EVENT.c.at_ns >= since_ns)).all()
-        later_actions = connection.execute(select(ACTION).where(ACTION.c.key == key, ACTION.c.at_ns >= since_ns)).all()
-        rows: list[Row[Any]] = sorted([*later_events, *later_actions], key=_place)
-        for row in rows:
+        passed, newest_ns = False, since_ns
+        for row in _later(connection, key, since_ns, first):
             fold = follow(fold, _happening(row), latching=latching)
+            after = _encode(fold)
+            if passed and after == row.after:
+                return before
             table = EVENT if _is_event(row) else ACTION
             this = and_(EVENT.c.key == key, EVENT.c.id == row.id) if table is EVENT else ACTION.c.id == row.id
-            connection.execute(update(table).where(this).values(after=_encode(fold)))
-        self._save(connection, key, fold, rows[-1].at_ns)
+            connection.execute(update(table).where(this).values(after=after))
+            passed = passed or (table is EVENT and row.id == event.id)
+            newest_ns = row.at_ns
+        self._save(connection, key, fold, newest_ns)
         return fold
 
     @staticmethod
@@ -298,6 +341,27 @@ def _place(row: Row[Any]) -> tuple[int, int, str | int]:
 
 def _last(connection: Connection, table: Table, condition: Any) -> Row[Any] | None:
     return connection.execute(select(table).where(condition).order_by(table.c.at_ns.desc(), table.c.id.desc()).limit(1)).one_or_none()
+
+
+def _later(connection: Connection, key: str, since_ns: int, first: str) -> Iterator[Row[Any]]:
+    """What happened to an alarm from a time on, of that time from the id ``first`` on, in order, read in pieces: mostly the first one is enough."""
+    mine = select(ACTION).where(ACTION.c.key == key, ACTION.c.at_ns >= since_ns).order_by(ACTION.c.at_ns, ACTION.c.id)
+    actions = deque(connection.execute(mine).all())
+    behind = or_(EVENT.c.at_ns > since_ns, and_(EVENT.c.at_ns == since_ns, EVENT.c.id >= first))
+    at_ns = since_ns
+    while True:
+        events = connection.execute(
+            select(EVENT).where(EVENT.c.key == key, EVENT.c.at_ns >= at_ns, behind).order_by(EVENT.c.at_ns, EVENT.c.id).limit(PIECE)
+        ).all()
+        for event in events:
+            while actions and _place(actions[0]) < _place(event):
+                yield actions.popleft()
+            yield event
+        if len(events) < PIECE:
+            break
+        at_ns = events[-1].at_ns
+        behind = or_(EVENT.c.at_ns > at_ns, and_(EVENT.c.at_ns == at_ns, EVENT.c.id > events[-1].id))
+    yield from actions
 
 
 def _happening(row: Row[Any]) -> Happening:

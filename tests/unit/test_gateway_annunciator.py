@@ -4,14 +4,14 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, State, Transition, Trigger
-from gateway.alarms.journal import Journal
+from gateway.alarms.journal import Arrived, Journal
 from gateway.alarms.view import Recorded
 from gateway.annunciator import Annunciator
 from gateway.database import open_database
@@ -31,12 +31,13 @@ class Picky(Journal):
         super().__init__(engine)
         self.hold: dict[str, threading.Event] = {}
 
-    def record(self, event: AlarmEvent, *, received_ns: int, late: bool) -> Recorded:
-        if event.id == "poison":
-            raise ValueError("no database takes this")
-        if event.id in self.hold:
-            self.hold[event.id].wait(15)
-        return super().record(event, received_ns=received_ns, late=late)
+    def record_all(self, arrived: Sequence[Arrived]) -> list[Recorded]:
+        for event, _, _ in arrived:
+            if event.id == "poison":
+                raise ValueError("no database takes this")
+            if event.id in self.hold:
+                self.hold[event.id].wait(15)
+        return super().record_all(arrived)
 
 
 class Running:

@@ -73,10 +73,20 @@ async def test_what_was_refused_as_a_whole_is_settled(tmp_path: Path) -> None:
         assert one.ledger.ranges("pump-3", "b1") == [(7, 7)]
 
 
+async def test_a_flood_fills_its_rows_once_and_is_settled_all_the_same(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        for index in range(1, 1001):
+            one.rejects.refuse(refused(index))
+        await one.rejects.drained()
+        assert one.ledger.ranges("pump-3", "b1") == [(1, 1000)]
+        assert len(one.acked) == 1000
+        assert [row.seq for row in one.rejects.recent(limit=1000)] == list(range(KEPT_PER_NODE, 0, -1))
+
+
 async def test_the_table_is_bounded(tmp_path: Path) -> None:
     async with running(tmp_path) as one:
-        for index in range(1, KEPT_PER_NODE + 51):
-            one.rejects.refuse(refused(index))
+        for index in range(1, KEPT_PER_NODE + 51):  # one a second: faster ones are counted and settled, and their payload is not kept
+            one.rejects.refuse(refused(index)._replace(received_ns=NOW + index * 1_000_000_000))
         one.rejects.refuse(refused(1, node="fan-1", payload=b"x" * (KEPT_BYTES + 1)))
         await one.rejects.drained()
         mine = one.rejects.recent(node="pump-3", limit=1000)

@@ -64,9 +64,9 @@ async def test_what_is_valid_is_stored_then_acknowledged(tmp_path: Path) -> None
             await one.state(online=True)
             with gateway.services.bus.subscribe() as watching:
                 first = await one.data({"gas-2/co": 12.5, "gas-2/o2": 20.7})
+                event = await asyncio.wait_for(watching.next(), 5)
                 second = await one.data({"gas-2/co": 501.0}, quality={"gas-2/o2": "bad:wire_break"})
                 await until(lambda: one.acked() >= {first, second})
-                event = await asyncio.wait_for(watching.next(), 5)
             assert event == LiveEvent("readings", event.data)
             assert event.data["values"] == {"gas-2/co": 12.5, "gas-2/o2": 20.7}
             assert sample(gateway, "gas-2/co") == (501.0, "uncertain:out_of_range")

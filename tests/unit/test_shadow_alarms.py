@@ -21,7 +21,7 @@ async def test_a_shadow_is_in_the_history_alone(tmp_path: Path) -> None:
             assert site.journal.standing() == []
             assert site.annunciator.standing() == []
             assert site.published == []
-            assert watching._queue.empty()
+            assert not watching.waiting
         (entry,) = site.journal.history(key=key)
         assert entry.shadow
         assert site.journal.get(key).now.active
