@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 import edge.outputs
 import edge.processing
 import edge.sources
@@ -23,7 +25,7 @@ from edge.model_settings import ANY_MODEL, policy
 from edge.node_document import BrokerSettings, NodeDocument, OutboxSettings
 from edge.outputs import ConfiguredOutput, OutputContext
 from edge.outputs.silence import SilenceSettings
-from edge.processing import Converting, Processor, ProcessorContext, ProcessorSettings
+from edge.processing import Converting, Processor, ProcessorContext, ProcessorSettings, in_shadow
 from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
 from edge.trust_problems import declared_problems, trust_problems
@@ -103,7 +105,7 @@ class _Loader:
         self.problems += declared_problems(self.document, self.points, self.declared_at)
         if complete:
             self.problems += trust_problems(self.document, node.trust, self.points)
-        alarms = self._alarms(node, complete)
+        alarms = self._alarms(node, processing, complete)
         for kind, name in modules:
             alarms.append(malfunction_alarm(kind, name, module_point(node.node, kind, name)))
         alarms += disk_alarms(node.node, node.outbox.min_free)
@@ -263,9 +265,10 @@ class _Loader:
                 self.packs.append(pack)
                 yield from pack.alarms
 
-    def _alarms(self, node: NodeDocument, complete: bool) -> list[AlarmDefinition]:
+    def _alarms(self, node: NodeDocument, processing: list[ConfiguredProcessor], complete: bool) -> list[AlarmDefinition]:
         definitions: list[AlarmDefinition] = []
         seen: dict[str, Location] = {}
+        unproven = {point for entry in processing if in_shadow(entry.processor) for point in entry.processor.points()}
         for settings, location in self._written_alarms(node):
             if settings.id in seen:
                 self._problem(
@@ -283,7 +286,10 @@ class _Loader:
                     self._problem((*location, *key), f"nobody declares point {point!r}; {_hint(point, list(self.points))}")
             for key, text in alarm_problems(settings, self.points.get(settings.point)):
                 self._problem((*location, *key), text)
-            definitions.append(settings.definition())
+            definition = settings.definition()
+            if not unproven.isdisjoint((settings.point, *settings.condition.points.values())) and "shadow" not in settings.model_fields_set:
+                definition = msgspec.structs.replace(definition, shadow=True)
+            definitions.append(definition)
         return definitions
 
 

@@ -44,14 +44,20 @@ def hide(image: Array, box: Array) -> None:
     image[top:bottom, left:right] = cv2.GaussianBlur(coarse, (0, 0), max(1.0, min(size) / 10))
 
 
-def picture(image: Array, event: Array, hidden: Array, *, heads: bool) -> bytes:
+def picture(image: Array, event: Array, hidden: Array, *, heads: bool, doubtful: Array | None = None) -> bytes:
     """A JPEG of at most `LARGEST` bytes without metadata. Boxes (n, 4) in pixels: those of the event are drawn, ``hidden`` ones are hidden.
 
-    ``heads``: the upper quarter of the event's boxes is hidden too. Raises ValueError for a picture that does not get small enough.
+    ``doubtful`` boxes are hidden likewise, but not where they lie over the event: those of a weak model would cover it whole. ``heads``: the upper
+    quarter of the event's boxes is hidden too. Raises ValueError for a picture that does not get small enough.
     """
     import cv2
 
     shown = image.copy()
+    if doubtful is not None:
+        for box in doubtful:
+            hide(shown, box)
+        for left, top, right, bottom in np.round(np.maximum(event, 0)).astype(int).tolist():
+            shown[top:bottom, left:right] = image[top:bottom, left:right]
     for box in hidden:
         hide(shown, box)
     if heads:

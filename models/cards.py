@@ -128,6 +128,7 @@ class Card(Part):
     cost: Cost
     training: Training
     feed: Feed | None = None
+    shadow: bool = False  # alarms on what it says are tried out in shadow unless a site says otherwise
 
     @model_validator(mode="after")
     def _reports_all(self) -> "Card":

@@ -78,6 +78,19 @@ class Converting(Protocol):
         ...
 
 
+@runtime_checkable
+class Unproven(Protocol):
+    """A processor whose model may be one that its card wants in shadow: alarms on its points alert nobody unless the site writes shadow: false."""
+
+    def in_shadow(self) -> bool:
+        """Whether it is. Reads the card alone; False where there is none, which ``start()`` tells."""
+        ...
+
+
+def in_shadow(processor: Processor) -> bool:
+    return isinstance(processor, Unproven) and processor.in_shadow()
+
+
 REGISTRY: dict[str, str] = {
     "bearing-condition": "edge.processing.scoring:BearingConditionProcessor",
     "belt-slip": "edge.processing.slip:BeltSlipProcessor",

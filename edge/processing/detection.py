@@ -3,6 +3,7 @@
 ISO 13374 block: data manipulation. In shadow mode by itself: readings, and no alarm unless the site writes a rule. The picture stays here.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,14 @@ import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from contract.messages import PointDeclaration
-from contract.values import Quality, Reading, check_point
+from contract.values import GOOD, Quality, Reading, bad, check_point
 from edge.errors import Misconfigured
 from edge.evidence_picture import black_out, picture, smaller
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.comparison import AlarmRates
 from edge.processing.detector_model import DetectorModel
+from edge.processing.models import ModelFailed
 from edge.processing.news import News
 from edge.processing.zones import inside
 from models.detection import Detections
@@ -27,6 +30,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3, max_length=64)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
+log = logging.getLogger("muki.edge.processing.detection")
+
+DIFFERENCE = "candidate/alarm_difference"
 LOOKS = 6  # pictures kept for evidence, at most 3 MiB each
 _UNSURE = 0.5  # of the threshold: from here a person is blurred in evidence, though not counted
 MOST = 1000.0  # a count beyond is no count: the grid of the model has no more cells
@@ -49,6 +55,10 @@ class DetectorSettings(ProcessorSettings):
     evidence: bool = Field(False, description="A picture goes with each alarm that begins on a count of this detector")
     blur: list[Word] = Field(["person"], max_length=32, description="Classes that are blurred in evidence unless the alarm is about them")
     blur_heads: bool = Field(False, description="The upper quarter of the boxes that the alarm is about is blurred too")
+    candidate: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A second model that looks at the same pictures; its counts are told nowhere, only how much oftener it would call"
+    )
+    candidate_pictures: int = Field(500, ge=20, le=100_000, description="Pictures that the difference in alarms is told of")
     under: Word = Field("objects", description="The points are CAMERA/UNDER/…; give a second detector of a camera another word")
 
     @model_validator(mode="after")
@@ -91,6 +101,9 @@ class DetectorProcessor:
         self._privacy = [np.array(polygon) for polygon in settings.privacy]
         self._looks: deque[Look] = deque(maxlen=LOOKS)
         self._model = DetectorModel(settings.name, settings.model, context)
+        self._candidate = DetectorModel(f"{settings.name} (candidate)", settings.candidate, context) if settings.candidate else None
+        self._rates = AlarmRates(settings.candidate_pictures)
+        self._complaint = ""
         self._threshold = 1.0
         self._looked_ns: int | None = None
         peaks = ("latency", *(f"{label}_score" for label in settings.classes))
@@ -112,10 +125,23 @@ class DetectorProcessor:
                 found[f"{zone}/{label}"] = PointDeclaration("1", "analog", (0, MOST), asset, inside)
         taken = {"es": "Tiempo de inferencia por imagen", "en": "Time to look at one picture"}
         found["latency"] = PointDeclaration("ms", "analog", (0, 60_000), asset, taken)
+        if self._settings.candidate:
+            text = {
+                "es": f"Imágenes con alarma: {self._settings.candidate} menos {self._settings.model}, parte de todas",
+                "en": f"Pictures that call: {self._settings.candidate} less {self._settings.model}, share of all",
+            }
+            found[DIFFERENCE] = PointDeclaration("1", "analog", (-1, 1), asset, text)
         return {f"{self._prefix}/{name}": declaration for name, declaration in found.items()}
 
+    def in_shadow(self) -> bool:
+        """See `edge.processing.Unproven`."""
+        return self._model.in_shadow()
+
     def start(self) -> None:
-        """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes."""
+        """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes.
+
+        A candidate that cannot be loaded is logged and left out.
+        """
         self._model.load(self._settings.classes)
         if self._settings.evidence and (missing := [label for label in self._settings.blur if label not in self._model.classes]):
             known = ", ".join(self._model.classes)
@@ -123,11 +149,16 @@ class DetectorProcessor:
                 f"processor {self._settings.name}: model {self._settings.model}: cannot blur {', '.join(missing)}; it has {known}"
             )
         self._threshold = self._settings.threshold or self._model.threshold
+        if self._candidate is not None:
+            try:
+                self._candidate.load(self._settings.classes)
+            except Misconfigured as error:
+                self._complain(f"is left out: {error}")
 
     def process(self, item: Item) -> Sequence[Reading]:
         """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
 
-        All bad with the reason where it could not be looked at.
+        All bad with the reason where it could not be looked at. Raises ModelFailed where the model fails.
         """
         if not isinstance(item, Frame) or item.camera != self._settings.input:
             return []
@@ -137,10 +168,39 @@ class DetectorProcessor:
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
         image = black_out(item.image, self._privacy) if self._privacy else item.image
-        found, quality = self._look(image, item.time_ns)
+        try:
+            found, quality = self._look(image, item.time_ns)
+        except ModelFailed:
+            self._news.forget()  # the agent says bad:processor_fault of every point
+            raise
         latency = (time.perf_counter() - begun) * 1e3
-        values = {} if found is None else self._values(found, item.image.shape[1], item.image.shape[0]) | {"latency": latency}
-        return self._news.of([Reading(point, item.time_ns, values.get(name), quality) for point, name in self._names], item.time_ns)
+        height, width = item.image.shape[:2]
+        values = {} if found is None else self._values(self._model, found, width, height) | {"latency": latency}
+        told = {name: (values.get(name), quality) for _, name in self._names}
+        if self._candidate is not None and found is not None:
+            told[DIFFERENCE] = self._compared(self._candidate, image, self._calls(values))
+        return self._news.of([Reading(point, item.time_ns, *told[name]) for point, name in self._names], item.time_ns)
+
+    def _compared(self, candidate: DetectorModel, image: Array, active: bool) -> tuple[float | None, Quality]:
+        """How much oftener the candidate calls, with this picture; to a hundredth, else each picture would bring a message."""
+        try:
+            found, quality = candidate.look(image, candidate.threshold)
+        except ModelFailed as error:
+            self._complain(f"failed: {error}")
+            return None, bad("candidate_failed")
+        if found is None:
+            return None, quality
+        difference = self._rates.add(active, self._calls(self._values(candidate, found, image.shape[1], image.shape[0])))
+        return (None, bad("gathering")) if difference is None else (round(difference, 2), GOOD)
+
+    def _calls(self, values: Mapping[str, float]) -> bool:
+        return any(values[label] > 0 for label in self._settings.classes)
+
+    def _complain(self, what: str) -> None:
+        """Logs an error of the candidate once, not with every picture."""
+        if what != self._complaint:
+            log.error("processor %s: candidate %s: %s", self._settings.name, self._settings.candidate, what)
+            self._complaint = what
 
     def evidence(self, point: str, time_ns: int) -> bytes | None:
         """The picture that was looked at nearest to that time, where the point is one of this detector's counts or scores. See `Witness`."""
@@ -177,7 +237,7 @@ class DetectorProcessor:
         self._remember(image, time_ns, found, sure)
         return Detections(found.boxes[sure], found.scores[sure], found.labels[sure]), quality
 
-    def _values(self, found: Detections, width: int, height: int) -> dict[str, float]:
+    def _values(self, model: DetectorModel, found: Detections, width: int, height: int) -> dict[str, float]:
         if not found.scores.size:  # most pictures of most cameras
             return {name: 0.0 for _, name in self._names}
         left, top, right, bottom = (found.boxes / np.array([width, height] * 2, np.float32)).T
@@ -188,7 +248,7 @@ class DetectorProcessor:
         within = {zone: inside(feet, polygon) for zone, polygon in self._zones.items()}
         values: dict[str, float] = {}
         for label in self._settings.classes:
-            chosen = seen & (found.labels == self._model.classes.index(label))
+            chosen = seen & (found.labels == model.classes.index(label))
             values[label] = float(chosen.sum())
             values[f"{label}_score"] = float(found.scores[chosen].max(initial=0.0))
             values |= {f"{zone}/{label}": float((chosen & there).sum()) for zone, there in within.items()}

@@ -1,6 +1,5 @@
-"""A detector model of the release or of the site: loaded and checked once, then asked about pictures. It never raises for a picture."""
+"""A detector model of the release or of the site: loaded and checked once, then asked about pictures. A picture that is none is no fault of it."""
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +8,17 @@ import numpy as np
 from contract.values import GOOD, Quality, bad
 from edge.errors import Misconfigured
 from edge.processing import ProcessorContext
-from edge.processing.models import opened
-from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadOutput, BadPicture, Detections, classes_of, decode, preprocess
+from edge.processing.models import ModelFailed, card_of, opened
+from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadPicture, Detections, classes_of, decode, preprocess
 
 if TYPE_CHECKING:
     from models.runtime import Model
-
-log = logging.getLogger("muki.edge.processing.detector_model")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class DetectorModel:
-    """``processor`` is named in logs; ``name`` is a model of the release, or a path ending in .onnx beside the node's configuration."""
+    """``processor`` is named in errors; ``name`` is a model of the release, or a path ending in .onnx beside the node's configuration."""
 
     def __init__(self, processor: str, name: str, context: ProcessorContext) -> None:
         self._processor = processor
@@ -29,7 +26,6 @@ class DetectorModel:
         self._context = context
         self._model: Model | None = None
         self._size = (0, 0)
-        self._reported = ""
         self.classes: tuple[str, ...] = ()
         self.threshold = 1.0  # of the card
 
@@ -55,8 +51,18 @@ class DetectorModel:
         self._size = int(shape[3]), int(shape[2])
         self.classes, self.threshold, self._model = classes, model.card.threshold.value, model
 
+    def in_shadow(self) -> bool:
+        """Whether its card wants it tried out in shadow. See `edge.processing.Unproven`."""
+        try:
+            return card_of(self._processor, self._name, self._context).shadow
+        except Misconfigured:
+            return False
+
     def look(self, image: Array, threshold: float) -> tuple[Detections | None, Quality]:
-        """What is in the picture (height, width, 3; uint8, BGR) with at least this score; None and why where it could not be looked at."""
+        """What is in the picture (height, width, 3; uint8, BGR) with at least this score; None and why where it could not be looked at.
+
+        Raises ModelFailed where the model, or the accelerator under it, fails, or gives what is no result.
+        """
         if self._model is None:
             return None, bad("no_model")
         try:
@@ -65,17 +71,6 @@ class DetectorModel:
             found = decode(output, len(self.classes), transform, threshold, OVERLAP)
         except BadPicture:
             return None, bad("no_picture")
-        except BadOutput as error:
-            self._report(str(error))
-            return None, bad("model_output")
-        except Exception as error:  # the model, or the runtime under it: whatever it is, the other processors go on
-            self._report(f"{type(error).__name__}: {error}")
-            return None, bad("model_error")
-        self._reported = ""
+        except Exception as error:  # whatever the runtime or an accelerator under it raises
+            raise ModelFailed(f"model {self._name}: {type(error).__name__}: {error}") from error
         return found, GOOD
-
-    def _report(self, what: str) -> None:
-        """Logs an error once, not with every picture."""
-        if what != self._reported:
-            log.error("processor %s: model %s: %s", self._processor, self._name, what)
-            self._reported = what

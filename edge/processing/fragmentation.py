@@ -3,7 +3,6 @@
 ISO 13374 block: data manipulation. Advisory by itself: readings, and no alarm unless the site writes a rule. The picture stays here.
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,13 +16,11 @@ from contract.values import GOOD, Quality, Reading, bad, check_point, uncertain
 from edge.errors import Misconfigured
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
-from models.cards import ModelError
+from edge.processing.models import ModelFailed, opened
 from models.rocks import LABELS, BadPicture, Rocks, decode, passing, preprocess
 
 if TYPE_CHECKING:
     from models.runtime import Model
-
-log = logging.getLogger("muki.edge.processing.fragmentation")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -91,13 +88,12 @@ class FragmentationProcessor:
         if not isinstance(settings, FragmentationSettings):
             raise TypeError(f"FragmentationProcessor takes FragmentationSettings, not {type(settings).__name__}")
         self._settings = settings
-        self._folder = context.folder
+        self._context = context
         self._model: Model | None = None
         self._core, self._grow = 0.5, 1.0
         self._looked_ns: int | None = None
         self._seen: deque[Rocks] = deque(maxlen=settings.pictures)
         self._shape: tuple[int, ...] = ()
-        self._reported = ""
 
     def wants(self) -> frozenset[str]:
         return frozenset((self._settings.input,))
@@ -118,14 +114,9 @@ class FragmentationProcessor:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it tells no rocks."""
         import cv2  # noqa: F401 - a second on a Pi, and not at the first picture
 
-        from models.runtime import load
-
         name = self._settings.model
         where = f"processor {self._settings.name}: model"
-        try:
-            model = load(self._folder / name if name.endswith(".onnx") else name)
-        except ModelError as error:
-            raise Misconfigured(f"{where}: {error}") from None
+        model = opened(self._settings.name, name, self._context)
         output = model.card.outputs[0]
         if len(model.card.outputs) != 1 or len(output.shape) != 4 or output.shape[1] != len(LABELS):
             raise Misconfigured(
@@ -135,7 +126,7 @@ class FragmentationProcessor:
         self._model = model
 
     def process(self, item: Item) -> Sequence[Reading]:
-        """The readings after one picture; none while less than ``every`` has passed."""
+        """The readings after one picture; none while less than ``every`` has passed. Raises ModelFailed."""
         settings = self._settings
         if not isinstance(item, Frame) or item.camera != settings.input:
             return []
@@ -166,12 +157,10 @@ class FragmentationProcessor:
             (shares,) = self._model.run({self._model.card.inputs[0].name: preprocess(np.ascontiguousarray(part))}, finite=True).values()
         except (BadPicture, ValueError, IndexError, cv2.error):
             return bad("no_picture")
-        except Exception as error:  # the model, or the runtime under it: whatever it is, the other processors go on
-            if (text := f"{type(error).__name__}: {error}") != self._reported:
-                log.error("processor %s: model %s: %s", self._settings.name, self._settings.model, text)  # noqa: TRY400 - once, in one line
-                self._reported = text
-            return bad("model_error")
-        self._reported = ""
+        except Exception as error:  # whatever the runtime or an accelerator under it raises
+            raise ModelFailed(f"model {self._settings.model}: {type(error).__name__}: {error}") from error
+        if not np.isfinite(shares).all():
+            raise ModelFailed(f"model {self._settings.model}: its output holds values that are not finite")
         if image.shape != self._shape:  # another camera or another setting of it: sizes do not mix
             self._seen.clear()
             self._shape = image.shape

@@ -33,6 +33,10 @@ class News:
         self._told, self._told_ns, self._highest = said, time_ns, {}
         return [*held, *readings]
 
+    def forget(self) -> None:
+        """Somebody else has told other values since: the next result is told."""
+        self._told_ns = None
+
 
 def _higher(reading: Reading, other: Reading | None) -> bool:
     return reading.value is not None and (other is None or other.value is None or reading.value > other.value)

@@ -13,13 +13,17 @@ import numpy as np
 
 from contract.messages import PointDeclaration
 from contract.values import GOOD, Quality, Reading, bad, uncertain
+from edge.errors import Misconfigured
+from edge.evidence_picture import black_out
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.detector_model import DetectorModel
+from edge.processing.models import ModelFailed
 from edge.processing.news import News
 from edge.processing.tracking import WEAK
+from edge.processing.watch_evidence import WatchEvidence
 from edge.processing.watch_settings import PersonWatchSettings
-from edge.processing.watching import Seen, View, Watch
+from edge.processing.watching import View, Watch
 
 MOST = 1000.0
 FAR = 1000.0  # m
@@ -32,7 +36,7 @@ _ITEMS = {"helmet": ("casco", "helmet"), "vest": ("chaleco", "vest")}
 
 class PersonWatchProcessor:
     """Readings under ``CAMERA/UNDER/``: people, zone/NAME/people and dwell (s), line/NAME/to_left and to_right, no_helmet, no_vest, near_vehicle,
-    vehicle_distance and its error (m), latency (ms). ``newest`` has the boxes behind them, for whoever keeps evidence.
+    vehicle_distance and its error (m), latency (ms).
     """
 
     Settings: ClassVar[type[ProcessorSettings]] = PersonWatchSettings
@@ -52,7 +56,8 @@ class PersonWatchProcessor:
         self._names = [(point, point[len(self._prefix) + 1 :]) for point in self.points()]
         peaks = ["latency", *(f"zone/{zone}/dwell" for zone in settings.zones)]
         self._news = News((f"{self._prefix}/{name}" for name in peaks), settings.report)
-        self.newest: tuple[int, tuple[Seen, ...]] = (0, ())
+        self._privacy = [np.array(polygon) for polygon in settings.privacy]
+        self._evidence: WatchEvidence | None = None
 
     def wants(self) -> frozenset[str]:
         return frozenset((self._settings.input, *self._lens))
@@ -93,6 +98,10 @@ class PersonWatchProcessor:
         declare("latency", "ms", 60_000, ("Tiempo por imagen", "Time for one picture"))
         return found
 
+    def in_shadow(self) -> bool:
+        """See `edge.processing.Unproven`."""
+        return self._model.in_shadow()
+
     def start(self) -> None:
         """Loads model and tracker. Raises Misconfigured where the model is missing, wrong, or no detector of these classes."""
         settings = self._settings
@@ -100,6 +109,11 @@ class PersonWatchProcessor:
         usual = settings.threshold or self._model.threshold
         self._thresholds = {name: settings.thresholds.get(name, usual) for name in settings.classes}
         self._watch = Watch(settings, self._thresholds)
+        if settings.evidence:
+            if missing := [name for name in settings.blurred if name not in self._model.classes]:
+                known = ", ".join(self._model.classes)
+                raise Misconfigured(f"processor {settings.name}: model {settings.model}: cannot blur {', '.join(missing)}; it has {known}")
+            self._evidence = WatchEvidence(settings)
 
     def state(self) -> str:
         """The crossings so far."""
@@ -112,7 +126,7 @@ class PersonWatchProcessor:
     def process(self, item: Item) -> Sequence[Reading]:
         """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
 
-        All bad with the reason where it could not be looked at.
+        All bad with the reason where it could not be looked at. Raises ModelFailed where the model fails.
         """
         if isinstance(item, Reading):
             if item.point in self._lens:
@@ -125,26 +139,40 @@ class PersonWatchProcessor:
             return []
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
-        view, quality = self._look(item)
+        try:
+            view, quality = self._look(item)
+        except ModelFailed:
+            self._news.forget()  # the agent says bad:processor_fault of every point
+            raise
         latency = (time.perf_counter() - begun) * 1e3
         if view is None:
-            self.newest = item.time_ns, ()
             return self._news.of([Reading(point, item.time_ns, None, quality) for point, _ in self._names], item.time_ns)
-        self.newest = item.time_ns, view.seen
         values = self._values(view) | {"latency": (latency, GOOD)}
         told = [(point, *values[name]) for point, name in self._names]
         return self._news.of([Reading(point, item.time_ns, value, _worse(own, quality)) for point, value, own in told], item.time_ns)
 
+    def evidence(self, point: str, time_ns: int) -> bytes | None:
+        """The picture nearest to that time that shows whom the point is about, where it is one of this watch. See `Witness`."""
+        if self._evidence is None or not point.startswith(f"{self._prefix}/"):
+            return None
+        return self._evidence.picture(point[len(self._prefix) + 1 :], time_ns)
+
     def _look(self, frame: Frame) -> tuple[View | None, Quality]:
         if self._watch is None:
             return None, bad("no_model")
-        found, quality = self._model.look(frame.image, WEAK * min(self._thresholds.values()))
+        image = black_out(frame.image, self._privacy) if self._privacy else frame.image
+        found, quality = self._model.look(image, WEAK * min(self._thresholds.values()))
         if found is None:
             return None, quality
         height, width = frame.image.shape[:2]
         names = [self._model.classes[label] for label in found.labels]
         boxes = found.boxes / np.array([width, height] * 2, np.float32)
-        return self._watch.update(boxes, found.scores, names, frame.time_ns), self._trust(frame.time_ns)
+        view = self._watch.update(boxes, found.scores, names, frame.time_ns)
+        if self._evidence is not None:
+            usual = self._settings.threshold or self._model.threshold
+            sure = found.scores >= np.array([self._thresholds.get(name, usual) for name in names])
+            self._evidence.remember(image, boxes, names, sure, view)
+        return view, self._trust(frame.time_ns)
 
     def _trust(self, time_ns: int) -> Quality:
         """Uncertain while the lens is bad, or too few pictures come to follow anybody."""

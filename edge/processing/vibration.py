@@ -13,6 +13,7 @@ from contract.messages import PointDeclaration
 from contract.values import GOOD, Quality, Reading, bad, uncertain, worst
 from edge.items import Item, Waveform
 from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing.severity import Baseline
 from edge.processing.spectrum import (
     LEAST_PERIODS,
     LEAST_RATE_HZ,
@@ -41,6 +42,14 @@ _OUTPUTS: dict[str, tuple[str, tuple[float, float], dict[str, str]]] = {
     "peak_acceleration": ("g", (0, 500), {"es": "Aceleración, pico", "en": "Acceleration, peak"}),
     "crest_factor": ("1", (1, 100), {"es": "Factor de cresta", "en": "Crest factor"}),
     "kurtosis": ("1", (1, 1000), {"es": "Curtosis", "en": "Kurtosis"}),
+}
+_SEVERITY: dict[str, tuple[str, tuple[float, float], dict[str, str]]] = {
+    "envelope_rms": ("g", (0, 500), {"es": "Envolvente, RMS de su fluctuación", "en": "Envelope, RMS of its fluctuation"}),
+    "envelope_rise": (
+        "dB",
+        (-100, 200),
+        {"es": "Envolvente sobre la línea base de la máquina", "en": "Envelope over the machine's own baseline"},
+    ),
 }
 _ZONE = {"es": "Zona de severidad, 1 a 4 = A a D", "en": "Severity zone, 1 to 4 = A to D"}
 _RATIOS = {
@@ -76,6 +85,10 @@ class VibrationSettings(ShaftSettings):
     bands: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")], tuple[float, float]] = Field(
         default={}, max_length=16, description="Name and [lowest, highest] Hz of each band whose energy is told"
     )
+    baseline: int | None = Field(
+        None, ge=5, le=200, description="Waveforms of which the machine's own envelope level is learnt; envelope_rise is over it"
+    )
+    baseline_name: str = Field("", max_length=64, description="Another text learns the baseline anew, as after a new bearing")
     full_scale: float | None = Field(
         None, gt=0, description="Where the sensor clips, in the unit of the samples; found from the signal if not said"
     )
@@ -106,8 +119,10 @@ class VibrationProcessor:
         self._orders: FaultOrders | None = settings.bearing.geometry().orders() if settings.bearing else None
         self._zone = ZONES[settings.zone] if settings.zone else None
         self._bands = {f"band_{name}": band for name, band in settings.bands.items()}
+        self._baseline = Baseline(settings.baseline, settings.baseline_name) if settings.baseline else None
         self._outputs = [
             *_OUTPUTS,
+            *(_SEVERITY if self._baseline else ()),
             *self._bands,
             *(["zone"] if self._zone else []),
             *([f"{line}_ratio" for line in _LINES] if self._orders else []),
@@ -119,6 +134,8 @@ class VibrationProcessor:
     def points(self) -> Mapping[str, PointDeclaration]:
         asset = self._settings.input.partition("/")[0]
         found = {name: PointDeclaration(unit, "analog", limits, asset, text) for name, (unit, limits, text) in _OUTPUTS.items()}
+        if self._baseline is not None:
+            found |= {name: PointDeclaration(unit, "analog", limits, asset, text) for name, (unit, limits, text) in _SEVERITY.items()}
         for name, (low, high) in self._bands.items():
             text = {"es": f"Aceleración de {low:g} a {high:g} Hz, RMS", "en": f"Acceleration from {low:g} to {high:g} Hz, RMS"}
             found[name] = PointDeclaration("g", "analog", (0, 500), asset, text)
@@ -142,8 +159,31 @@ class VibrationProcessor:
             return []
         time_ns = (item.start_ns + round(len(item.samples) / item.rate_hz * 1e9)) // 1_000_000 * 1_000_000
         values, quality = self._judge(item, time_ns)
+        own = self._rise(values, quality, time_ns)
         prefix = self._settings.input
-        return [Reading(f"{prefix}/{name}", time_ns, *self._valued(values.get(name), quality)) for name in self._outputs]
+        told = [(name, own.get(name) or self._valued(values.get(name), quality)) for name in self._outputs]
+        return [Reading(f"{prefix}/{name}", time_ns, *said) for name, said in told]
+
+    def _rise(self, values: dict[str, float], quality: Quality, time_ns: int) -> dict[str, tuple[float | None, Quality]]:
+        """``envelope_rise`` with a quality of its own; nothing where the waveform could not be judged, or no envelope be made."""
+        level = values.get("envelope_rms")
+        if self._baseline is None or level is None:
+            return {}
+        rpm, _ = self._shaft.at(time_ns)
+        if quality.good:
+            self._baseline.learn(level, rpm)
+        rise = self._baseline.rise(level)
+        if rise is None:
+            return {"envelope_rise": (None, bad("gathering"))}
+        return {"envelope_rise": (rise, worst(quality, uncertain("other_speed")) if self._baseline.is_other_speed(rpm) else quality)}
+
+    def state(self) -> str:
+        """The baseline, for a restart; nothing without one."""
+        return self._baseline.state() if self._baseline is not None else ""
+
+    def restore(self, text: str) -> None:
+        if self._baseline is not None and text:
+            self._baseline.restore(text)
 
     @staticmethod
     def _valued(value: float | None, quality: Quality) -> tuple[float | None, Quality]:
@@ -176,8 +216,13 @@ class VibrationProcessor:
                 values[name] = rms_acceleration(spectrum, first, last)
         if self._zone is not None:
             values["zone"] = float(zone(velocity, self._zone.limits))
-        if self._orders is not None and rpm is not None:
-            values |= self._ratios(quick, waveform.rate_hz, rpm / 60, self._orders)
+        low_hz, high_hz = self._settings.envelope_band or (min(2000.0, 0.15 * waveform.rate_hz), 0.4 * waveform.rate_hz)
+        if high_hz <= waveform.rate_hz / 2 and (self._baseline is not None or (self._orders is not None and rpm is not None)):
+            envelope = envelope_spectrum(quick, waveform.rate_hz, (low_hz, high_hz))
+            if self._baseline is not None:
+                values["envelope_rms"] = float(np.sqrt(np.sum(envelope[1][1:] ** 2) / 2))
+            if self._orders is not None and rpm is not None:
+                values |= _ratios(*envelope, rpm / 60, self._orders)
         return values, self._doubt(waveform, low)
 
     def _doubt(self, waveform: Waveform, low_hz: float) -> Quality:
@@ -190,17 +235,14 @@ class VibrationProcessor:
             quality = worst(quality, uncertain("short_waveform"))
         return quality
 
-    def _ratios(self, samples: Floats, rate_hz: float, shaft_hz: float, orders: FaultOrders) -> dict[str, float]:
-        """Geometric mean over the first harmonics of each fault line, over the local background of the envelope spectrum."""
-        low, high = self._settings.envelope_band or (min(2000.0, 0.15 * rate_hz), 0.4 * rate_hz)
-        if high > rate_hz / 2:
-            return {}
-        frequency, amplitude = envelope_spectrum(samples, rate_hz, (low, high))
-        # The spectrum beyond the highest line and its background is of no use here, and its median costs most of the time.
-        needed = int(np.searchsorted(frequency, (HARMONICS * max(orders) * 1.05 + 1) * shaft_hz)) + 1
-        ratios = line_ratios(frequency[:needed], amplitude[:needed], shaft_hz, orders, harmonics=HARMONICS)
-        means = np.exp(np.mean(np.log(ratios), axis=1))
-        return {f"{line}_ratio": float(mean) for line, mean in zip(_LINES, means, strict=True)}
+
+def _ratios(frequency: Floats, amplitude: Floats, shaft_hz: float, orders: FaultOrders) -> dict[str, float]:
+    """Geometric mean over the first harmonics of each fault line, over the local background of the envelope spectrum."""
+    # The spectrum beyond the highest line and its background is of no use here, and its median costs most of the time.
+    needed = int(np.searchsorted(frequency, (HARMONICS * max(orders) * 1.05 + 1) * shaft_hz)) + 1
+    ratios = line_ratios(frequency[:needed], amplitude[:needed], shaft_hz, orders, harmonics=HARMONICS)
+    means = np.exp(np.mean(np.log(ratios), axis=1))
+    return {f"{line}_ratio": float(mean) for line, mean in zip(_LINES, means, strict=True)}
 
 
 def unfit(waveform: Waveform) -> Quality | None:

@@ -58,6 +58,14 @@ class PersonWatchSettings(ProcessorSettings):
     confirm_equipment: tuple[int, int] = Field((6, 10), description="[k, n]: of the last n pictures that show a head or torso, k without")
     forget: float = Field(2.0, gt=0, le=30, description="Seconds without a box after which a person has gone")
     ground: GroundSettings | None = Field(None, description="Marks for distances in metres")
+    privacy: list[Polygon] = Field([], max_length=32, description="Polygons that are black for the model and in evidence")
+    evidence: bool = Field(False, description="A picture goes with each alarm that begins on a point of this watch")
+    blur: list[Word] | None = Field(
+        None,
+        max_length=32,
+        description="Classes that are blurred in evidence unless part of the event; persons, heads, torsos if not said",
+    )
+    blur_heads: bool = Field(False, description="The upper quarter of the persons that the alarm is about is blurred too")
     lens: bool = Field(False, description="Follow the camera-check of this camera: readings are uncertain while its lens is bad")
     under: Word = Field("watch", description="The points are CAMERA/UNDER/…; give a second watch of a camera another word")
 
@@ -88,5 +96,13 @@ class PersonWatchSettings(ProcessorSettings):
     @property
     def classes(self) -> list[str]:
         """Every class of the model that it needs."""
-        gear = [name for item in self.equipment for name in EQUIPMENT[item][:2]]
-        return [self.person, *self.vehicles, *gear]
+        return [self.person, *self.vehicles, *self._gear]
+
+    @property
+    def blurred(self) -> list[str]:
+        """Classes that evidence hides. A head is hidden even where no person was found under it."""
+        return [self.person, *self._gear] if self.blur is None else self.blur
+
+    @property
+    def _gear(self) -> list[str]:
+        return [name for item in self.equipment for name in EQUIPMENT[item][:2]]

@@ -22,7 +22,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Seen(NamedTuple):
     """One confirmed object: ``number`` tells it from the others of its label, ``box`` is (4,) as fractions of the picture.
 
-    ``because``: what it is in, lacks or is near to, as ``zone/NAME``, ``no_helmet``, ``no_vest``, ``near_vehicle``.
+    ``because``: what it is in, lacks or is near to, as ``zone/NAME``, ``no_helmet``, ``no_vest``, ``near_vehicle``; and ``line/NAME``
+    in the picture with which a crossing counts.
     """
 
     label: str
@@ -96,11 +97,13 @@ class Watch:
             }
             self._judge_equipment(now, worn)
         confirmed = [track for track in people if track.confirmed]
+        crossed: dict[int, list[str]] = {}
         for track in confirmed:
             waiting, self._known[track.number].waiting = self._known[track.number].waiting, []
             for line, side in waiting:
                 self.crossings[line][side > 0] += 1
-        return self._view(confirmed, vehicles, time_ns)
+                crossed.setdefault(track.number, []).append(f"line/{line}")
+        return self._view(confirmed, vehicles, crossed, time_ns)
 
     def _place(self, tracks: list[Track], time_ns: int) -> None:
         """Who stands where: only of persons that this picture shows."""
@@ -110,8 +113,9 @@ class Watch:
                 self._known[track.number].stays[name].update(is_in, time_ns)
         for track, (x, y) in zip(tracks, standing.tolist(), strict=True):
             person = self._known[track.number]
+            height = float(track.box[3] - track.box[1])
             for name, crosser in person.crossers.items():
-                if side := crosser.update((x, y)):
+                if side := crosser.update((x, y), height):
                     person.waiting.append((name, side))
 
     def _judge_equipment(self, tracks: list[Track], worn: Mapping[str, tuple[Array, Array]]) -> None:
@@ -121,8 +125,8 @@ class Watch:
                 if vote is not None:
                     self._known[track.number].lacks[item].update(vote)
 
-    def _view(self, people: list[Track], vehicles: list[Track], time_ns: int) -> View:
-        because: dict[int, list[str]] = {track.number: [] for track in people}
+    def _view(self, people: list[Track], vehicles: list[Track], crossed: Mapping[int, list[str]], time_ns: int) -> View:
+        because: dict[int, list[str]] = {track.number: [*crossed.get(track.number, [])] for track in people}
         zones: dict[str, tuple[int, float]] = {}
         for name in self._zones:
             stays = {track.number: self._known[track.number].stays[name].seconds(time_ns) for track in people}

@@ -28,8 +28,14 @@ NORMAL = (
     "Normal was learnt from simulated healthy machines, because the data has one healthy recording (0 hp, no other load), which is kept as a "
     "test: nothing measured says how often a healthy machine of yours is called faulty. Watch it beside people before you trust its alarms."
 )
+NO_SIZE = (
+    "The outputs name the place of a fault and never its size: in these recordings no line and no energy grows with the size. Over the healthy "
+    "recording the envelope rises by 32, 30, 37 and 37 dB for inner-race faults of 7, 14, 21 and 28 mil, 24, 27, 23 and 49 dB for balls, 40, 20 and "
+    "37 dB for outer races (medians), and velocity stays in zone A for all. How loud a bearing is, is for the vibration processor's envelope_rise."
+)
 FAILURE_MODES = (
     NORMAL,
+    NO_SIZE,
     "The recorded ball faults show no line at the ball's frequency: there, ball means modulation without race lines, and 14 mil ball faults "
     "are mostly called normal. Textbook ball lines are known from simulation only. A weak fault of any kind may be called ball first.",
     "The 14 mil outer-race recordings show no envelope lines at all (also with 10 s): they are called normal or ball. This caps that fold.",

@@ -48,7 +48,9 @@ class Truth(NamedTuple):
 class Scene:
     """Draws pictures. Everything but the sensor noise is a function of the time in seconds; a frozen lens repeats the last one drawn."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, empty: bool = False) -> None:
+        """``empty``: nobody walks and nothing drives."""
+        self._empty = empty
         generator = np.random.default_rng(seed)
         self._background = _background(generator)
         self._noise = generator.integers(0, 5, (8, HEIGHT, WIDTH, 1), dtype=np.uint8)
@@ -57,6 +59,8 @@ class Scene:
 
     def boxes(self, seconds: float) -> tuple[Box, ...]:
         """The person, and the vehicle while it is in sight."""
+        if self._empty:
+            return ()
         lap = (seconds / _PERSON_LAP + self._phase) % 1.0
         across = 1 - abs(2 * lap - 1)  # there and back
         step = 3 * math.sin(2 * math.pi * 1.8 * seconds)

@@ -1,7 +1,6 @@
 """From the camera to the reviewer: a real node, broker and gateway, the node killed before anybody took its picture, and the page in Chromium."""
 
 import hashlib
-import json
 import time
 import urllib.request
 from pathlib import Path
@@ -15,7 +14,7 @@ from sqlalchemy import select
 
 from gateway.alarms.tables import EVENT
 from gateway.evidence import EVIDENCE_LOG, Picture
-from models.cards import ARTIFACTS
+from tests.rig.fixed_detector import install
 from tests.rig.processes import wait_for
 from tests.rig.servers import Mosquitto
 from tests.rig.site import Gateway, Node
@@ -39,35 +38,10 @@ def video(folder: Path) -> None:
     out.release()
 
 
-def two_people(folder: Path) -> None:
-    """A model that is sure of two people at fixed places, whatever it sees: what is tested is what happens then."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    rows = np.array([[[*INTRUDER, 0.9], [*OTHER, 0.9]]], np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
-            helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
-            helper.make_node("Add", ["rows", "zero"], ["boxes"]),
-        ],
-        "two-people",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 2, 5])],
-        [numpy_helper.from_array(rows, "rows"), numpy_helper.from_array(np.zeros(1, np.float32).reshape(1, 1, 1), "nothing")],
-    )
-    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    (folder / "two.onnx").write_bytes(content)
-    card = json.loads((ARTIFACTS / "people_vehicles.json").read_text())
-    card |= {"name": "two", "artifact": "two.onnx", "sha256": hashlib.sha256(content).hexdigest()}
-    card["inputs"][0]["shape"] = [1, 3, 8, 8]
-    card["outputs"][0] |= {"shape": [1, 2, 5], "labels": ["left", "top", "right", "bottom", "person"]}
-    (folder / "two.json").write_text(json.dumps(card))
-
-
 def node(folder: Path, broker: Mosquitto) -> Node:
     folder.mkdir()
     video(folder)
-    two_people(folder)
+    install(folder, [[*INTRUDER, 0.9], [*OTHER, 0.9]], ["person"], name="two")
     detector = {
         "name": "people",
         "type": "detector",

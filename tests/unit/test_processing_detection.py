@@ -1,5 +1,6 @@
 """The detector on real pictures of the simulated camera and of people; zones, masks, and what is no picture or no model."""
 
+import asyncio
 import hashlib
 import json
 import shutil
@@ -10,14 +11,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contract.values import Reading
+from contract.values import GOOD, Reading
+from edge.config import ConfiguredProcessor
 from edge.errors import Misconfigured
 from edge.items import Frame
+from edge.model_settings import ModelPolicy
 from edge.processing import ProcessorContext
 from edge.processing.detection import DetectorProcessor, DetectorSettings
+from edge.processing.person_watch import PersonWatchProcessor
+from edge.processing.vision import CameraCheckProcessor, CameraCheckSettings
+from edge.processing.watch_settings import PersonWatchSettings
 from edge.processing.zones import inside
+from edge.worker import Worker
 from models.cards import ARTIFACTS
 from models.train.datasets import DataMissing, data_folder
+from tests.rig.fixed_detector import install
 
 SECOND = 1_000_000_000
 
@@ -123,19 +131,54 @@ def small_model(folder: Path, *, weight: float, labels: list[str], size: int = 8
     (folder / "small.json").write_text(json.dumps(card))
 
 
-def test_an_output_that_is_not_finite_is_bad_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", ["detector", "person-watch"])
+async def test_an_output_that_is_not_finite_is_a_malfunction_and_the_others_go_on(tmp_path: Path, kind: str) -> None:
+    """In the agent's own worker, beside a camera check. The first good result after it is told at once, though it says what was said before."""
     small_model(tmp_path, weight=0.9, labels=["o", "x", "y", "w", "h", "person"])
-    made = processor(tmp_path, model="small.onnx", threshold=0.5, report=1)
+    given = {"name": "people", "type": kind, "input": "belt-cam", "model": "small.onnx", "threshold": 0.5, "report": 60, "every": 0}
+    context = ProcessorContext("node", tmp_path)
+    watch = kind == "person-watch"
+    settings = (PersonWatchSettings if watch else DetectorSettings).model_validate(given)
+    made = (PersonWatchProcessor if watch else DetectorProcessor)(settings, context)
+    lens_settings = CameraCheckSettings(name="lens", type="camera-check", input="belt-cam", every=0)
+    worker = Worker(
+        [ConfiguredProcessor(settings, made), ConfiguredProcessor(lens_settings, CameraCheckProcessor(lens_settings, context))], "node"
+    )
+    delivered: list[Reading] = []
+    worker.deliver = delivered.extend
+    task = asyncio.create_task(worker.run())
     light, black = np.full((9, 9, 3), 128, np.uint8), np.zeros((9, 9, 3), np.uint8)
-    assert {str(reading.quality) for reading in made.process(Frame("belt-cam", 0, light))} == {"good"}
-    for at in (1, 2, 3):
-        readings = made.process(Frame("belt-cam", at * SECOND, black))
-        assert {str(reading.quality) for reading in readings} == {"bad:model_output"}
-        assert {reading.value for reading in readings} == {None}
-    assert [record.getMessage() for record in caplog.records] == [
-        "processor people: model small.onnx: the output holds values that are not finite"
-    ]
-    assert {str(reading.quality) for reading in made.process(Frame("belt-cam", 3 * SECOND + 1, light))} == {"good"}  # at once
+
+    async def tell(at: int, image: Any) -> dict[str, Reading]:
+        """The last reading of each point, once the camera check has told of this picture: it is the second to look at it."""
+        worker.offer(Frame("belt-cam", at * SECOND // 5, image))
+        seen = len(delivered)
+        async with asyncio.timeout(60):
+            while not any(one.point == "belt-cam/image/brightness" and one.time_ns == at * SECOND // 5 for one in delivered[seen:]):  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.005)
+        return {one.point: one for one in delivered}
+
+    people = f"belt-cam/{'watch/people' if watch else 'objects/person'}"
+    for at in range(4):
+        first = await tell(at, light)
+    assert first[people].quality == GOOD
+    for at in range(4, 7):
+        broken = await tell(at, black)
+        assert (broken[people].value, str(broken[people].quality)) == (None, "bad:processor_fault")
+        assert (broken["node/processor/people"].value, broken["node/processor/lens"].value) == (0.0, 1.0)
+        assert broken["belt-cam/image/brightness"].value == 0
+    again = await tell(7, light)
+    assert (again[people].value, again[people].quality) == (first[people].value, GOOD)
+    assert again["node/processor/people"].value == 1.0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_model_of_an_accelerator_that_is_not_there_does_not_start(tmp_path: Path) -> None:
+    settings = DetectorSettings(name="people", type="detector", input="belt-cam")
+    made = DetectorProcessor(settings, ProcessorContext("node", tmp_path, ModelPolicy(None, "CUDAExecutionProvider")))
+    with pytest.raises(Misconfigured, match="CUDAExecutionProvider"):
+        made.start()
 
 
 @pytest.mark.parametrize(
@@ -180,3 +223,28 @@ def test_inside_a_polygon_that_is_not_convex() -> None:
 def test_settings_say_what_would_be_right(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         processor(start=False, **change)
+
+
+def test_a_candidate_says_how_much_oftener_it_would_call_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    low, high = (install(tmp_path, [[0.2, 0.2, 0.4, 0.8, score]], ["person"], name=name) for name, score in (("low", 0.1), ("high", 0.9)))
+    image = np.full((9, 9, 3), 128, np.uint8)
+
+    def told(count: int = 20, **settings: Any) -> list[tuple[float | None, str, float | None]]:
+        made, found = processor(tmp_path, report=0, **settings), []
+        for at in range(count):
+            readings = {one.point: one for one in made.process(Frame("belt-cam", at * SECOND, image))}
+            assert set(readings) == set(made.points())
+            one = readings["belt-cam/objects/candidate/alarm_difference"]
+            found.append((one.value, str(one.quality), readings["belt-cam/objects/person"].value))
+        return found
+
+    assert told(model=low, candidate=high)[-2:] == [(None, "bad:gathering", 0.0), (1.0, "good", 0.0)]
+    assert told(model=high, candidate=low)[-1] == (-1.0, "good", 1.0)
+    assert told(model=high, candidate=high)[-1] == (0.0, "good", 1.0)
+    masked = told(model=low, candidate=high, masks=[[[0, 0], [1, 0], [1, 1], [0, 1]]])
+    assert masked[-1] == (0.0, "good", 0.0), "what is masked calls nobody"
+    assert told(3, model=high, candidate="nobody.onnx")[-1] == (None, "bad:no_model", 1.0)
+    small_model(tmp_path, weight=0.9, labels=["o", "x", "y", "w", "h", "person"])
+    image = np.zeros((9, 9, 3), np.uint8)
+    assert told(3, model=high, candidate="small.onnx")[-1] == (None, "bad:candidate_failed", 1.0)
+    assert sum("candidate small.onnx: failed" in record.getMessage() for record in caplog.records) == 1

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import msgspec
 
+from edge.config import load
 from rules.settings import AlarmSettings
 from rules.words import describe
+from tests.rig.fixed_detector import install
 from tests.rig.webapp import CO_HIGH, NODE, website
 
 SHADOW = msgspec.structs.replace(CO_HIGH, shadow=True)
@@ -38,3 +40,21 @@ def test_the_words_of_a_shadow() -> None:
     )
     assert settings.definition().shadow
     assert describe(settings.definition()) == "above 0  shadow: nobody is alerted"
+
+
+def test_an_alarm_on_a_model_that_is_not_proven_is_in_shadow_until_the_site_says_otherwise(tmp_path: Path) -> None:
+    def shadows(model: str, kind: str, more: str = "") -> list[bool]:
+        under = "objects/person" if kind == "detector" else "watch/people"
+        text = (
+            "site: m\nnode: n\nbroker: {host: localhost}\n"
+            "sources: [{name: cam, type: camera, camera: gate-cam, url: cam.avi, fps: 5}]\n"
+            f"processing: [{{name: p, type: {kind}, input: gate-cam, model: {model}}}]\n"
+            f"alarms: [{{id: a, point: gate-cam/{under}, condition: {{kind: above, limit: 0.5}}, priority: high, title: {{es: A, en: A}}{more}}}]\n"
+        )
+        (tmp_path / "node.yaml").write_text(text)
+        return [alarm.shadow for alarm in load(tmp_path / "node.yaml", {}).alarms if alarm.id == "a"]
+
+    assert shadows("ppe_detector", "detector") == shadows("ppe_detector", "person-watch") == [True]
+    assert shadows("ppe_detector", "detector", ", shadow: false") == [False], "the site has compared it with people"
+    assert shadows("people_vehicles", "detector") == [False]
+    assert shadows(install(tmp_path, [[0, 0, 1, 1, 0.9]], ["person"], shadow=True), "detector") == [True], "a model of the site"
