@@ -28,7 +28,7 @@ from gateway.evidence import Evidence, Picture
 from gateway.ingest import Ingest
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
-from gateway.malfunctions import BROKER_LOST, CLOCK, GATEWAY_NODE, OF_THE_GATEWAY, STORE_DOWN, event, silence
+from gateway.malfunctions import BROKER_LOST, CLOCK, GATEWAY_NODE, OF_A_NODE, OF_THE_GATEWAY, POINTS, STORE_DOWN, event, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.notify.receipts import Receipts
@@ -48,6 +48,7 @@ DAY_NS = 86_400_000_000_000
 LOOK_EVERY = 1.0  # seconds between looks at who is silent
 SAVE_EVERY = 30.0  # seconds between saves of when each node was last seen
 CLOCK_STEP_NS = 1_000_000_000  # NTP slews smaller errors away slowly
+POINTS_EVERY_NS = 5_000_000_000  # between looks at which points do not come
 CLOCK_WRONG_NS = 60_000_000_000  # after the last reading with an impossible time; a node says its readings every few seconds
 DEAF_AFTER = 3.0  # seconds without the broker that are no alarm yet
 STOP_SECONDS = 1.2  # for what is in the queues when the gateway is told to stop
@@ -136,6 +137,7 @@ class Gateway:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._active: set[tuple[str, str]] = set()
+        self._points_again_ns = 0
 
     async def __aenter__(self) -> "Gateway":
         annunciator = self.services.annunciator
@@ -227,18 +229,19 @@ class Gateway:
         if up:
             self.rules.listen_again(_now())
             self.services.nodes.resume(time.time_ns())
+            self.ingest.expected.begin_all(time.time_ns())
             self.services.annunciator.republish()
             self._malfunction(GATEWAY_NODE, BROKER_LOST, active=False)
         self._deaf_since = None if up else time.monotonic()
 
-    def _malfunction(self, node: str, definition: AlarmDefinition, *, active: bool) -> None:
+    def _malfunction(self, node: str, definition: AlarmDefinition, *, active: bool, value: float | None = None) -> None:
         """Raises or clears, once."""
         key = (node, definition.id)
         if active == (key in self._active):
             return
         (self._active.add if active else self._active.discard)(key)
         now_ns = time.time_ns()
-        what = event(node, definition, active=active, now_ns=now_ns)
+        what = event(node, definition, active=active, now_ns=now_ns, value=value)
         self.services.annunciator.happened(what, received_ns=now_ns, late=False, entry=None)
 
     def _store_refused(self, frames: Sequence[StoreFrame], reason: str) -> None:
@@ -301,17 +304,33 @@ class Gateway:
             name: view.status is Status.ONLINE for name, view in told.items() if view is not None and view.status is not Status.UNKNOWN
         }
         self.rules.tick(links, _now())
+        self._points(now_ns)
         for name, last_ns in list(self.ingest.wrong_clocks.items()):
             wrong = now_ns - last_ns < CLOCK_WRONG_NS and name not in self.ingest.retired
             self._clock(name, wrong=wrong)
         for name in self.ingest.retired:
-            self._malfunction(name, self._silence, active=False)
+            for definition in (self._silence, POINTS):
+                self._malfunction(name, definition, active=False)
             self.services.bus.publish(LiveEvent("node", {"node": name, "status": "retired"}))
         self.services.metrics.nodes_online.set(nodes.online())
 
+    def _points(self, now_ns: int) -> None:
+        """What nodes that tell do not tell of."""
+        if now_ns < self._points_again_ns:
+            return
+        self._points_again_ns = now_ns + POINTS_EVERY_NS
+        nodes, expected = self.services.nodes, self.ingest.expected
+        for name, birth in nodes.births().items():
+            if not nodes.is_online(name) or not self.approvals.approved(name):
+                continue
+            away = expected.missing(name, birth.points, now_ns)
+            if away is not None:
+                self.services.nodes.lacks(name, away)
+                self._malfunction(name, POINTS, active=bool(away), value=float(len(away)) if away else None)
+
     def _clock(self, node: str, *, wrong: bool) -> None:
         if wrong and self.services.nodes.birth(node) is None:
-            self.services.annunciator.declared(node, [self._silence, CLOCK], None, now_ns=time.time_ns())
+            self.services.annunciator.declared(node, [self._silence, *OF_A_NODE], None, now_ns=time.time_ns())
         self._malfunction(node, CLOCK, active=wrong)
         if not wrong:
             del self.ingest.wrong_clocks[node]
@@ -320,7 +339,7 @@ class Gateway:
         for view in views:
             unknown = not self.approvals.approved(view.node)
             if unknown and self.services.nodes.birth(view.node) is None:
-                self.services.annunciator.declared(view.node, [self._silence, CLOCK, UNAPPROVED], None, now_ns=time.time_ns())
+                self.services.annunciator.declared(view.node, [self._silence, *OF_A_NODE, UNAPPROVED], None, now_ns=time.time_ns())
             self._malfunction(view.node, UNAPPROVED, active=unknown)
 
     def _tell(self, change: Change) -> None:
@@ -328,9 +347,11 @@ class Gateway:
         self.services.bus.publish(LiveEvent("node", {**view.to_json(), "approved": self.approvals.approved(view.node)}))
         if view.status is Status.UNKNOWN:
             return
+        if view.status is Status.ONLINE:
+            self.ingest.expected.begin(view.node, time.time_ns())
         gone = view.status in {Status.OFFLINE, Status.SILENT}
         if gone and self.services.nodes.birth(view.node) is None:
-            self.services.annunciator.declared(view.node, [self._silence, CLOCK], None, now_ns=time.time_ns())
+            self.services.annunciator.declared(view.node, [self._silence, *OF_A_NODE], None, now_ns=time.time_ns())
         self._malfunction(view.node, self._silence, active=gone)
         self.ingest.touched.add(view.node)
 

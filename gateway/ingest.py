@@ -23,10 +23,11 @@ from gateway.batcher import Batcher
 from gateway.dead_letters import Letter, stored_ns
 from gateway.decoding import Decoder, Other, Readable, Unreadable
 from gateway.evidence import Evidence, Picture
+from gateway.expected import Expected
 from gateway.inbox import Arrival, Budget, Inbox, unpacked
 from gateway.ledger import Entry, Ledger
 from gateway.live import LiveBus, LiveEvent
-from gateway.malfunctions import CLOCK, RESERVED, silence
+from gateway.malfunctions import OF_A_NODE, RESERVED, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.numbering import numbered
@@ -100,6 +101,7 @@ class Ingest:
         self._pace = Pace()
         self._refusals = Pace(per_second=REFUSED_PER_SECOND)
         self._decoder = Decoder(nodes.limits)
+        self.expected = Expected(time.time_ns())
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -242,6 +244,8 @@ class Ingest:
         skew_ns = skew.at(now_ns)
         shift_ns = skew.shift(now_ns) if self._nodes.clock_synchronised(node) is False else 0
         admitted = admit(node, message.frames, readable.judged, now_ns=now_ns, skew_ns=skew_ns, shift_ns=shift_ns)
+        for frame in message.frames:
+            self.expected.heard(node, (*frame.v, *frame.q), min(to_ns(frame.t) + skew_ns, now_ns))
         # Rules and the page go on while the store takes nothing; what comes again later changes nothing there.
         self._rules.take(node, admitted.frames, Instant(now_ns, time.monotonic_ns()))
         self._show(node, admitted.frames)
@@ -281,13 +285,14 @@ class Ingest:
 
     def _birth(self, topic: Topic, incoming: Incoming, birth: Birth) -> None:
         node, now_ns = topic.node, incoming.received_ns
-        self._nodes.born(node, birth, now_ns=now_ns, retained=incoming.retained)
+        if self._nodes.born(node, birth, now_ns=now_ns, retained=incoming.retained):
+            self.expected.begin(node, now_ns)
         if not incoming.retained:
             self._skew(node).add(sent_ns=to_ns(birth.sent), received_ns=now_ns, birth=True)
         self.touched.add(node)
         self.retired.discard(node)
         if not self._approvals.approved(node):
-            self._annunciator.declared(node, [self._silence, CLOCK, UNAPPROVED], None, now_ns=now_ns)
+            self._annunciator.declared(node, [self._silence, *OF_A_NODE, UNAPPROVED], None, now_ns=now_ns)
             return
         self._declare(Origin(topic, incoming, birth.boot), birth)
 
@@ -303,13 +308,14 @@ class Ingest:
             detail = f"{taken[0]!r} is the gateway's own alarm about this node; give yours another id"
             self._refuse(origin, Refusal("reserved_id", "$.alarms", detail), whole=False)
         standing = [one for one in birth.standing if one.definition not in RESERVED]
-        self._annunciator.declared(node, [*definitions, self._silence, CLOCK], standing, now_ns=now_ns)
+        self._annunciator.declared(node, [*definitions, self._silence, *OF_A_NODE], standing, now_ns=now_ns)
 
     def clock_stepped(self) -> None:
         """The gateway's own clock was set: what was measured against it before says nothing now."""
         self._skews.clear()
         self._newest.clear()
         self._rules.clock_stepped()
+        self.expected.begin_all(time.time_ns())
 
     def _cleared(self, topic: Topic) -> None:
         """Somebody removed a retained message: a node whose birth is removed is retired."""
@@ -318,6 +324,7 @@ class Ingest:
             self.touched.discard(topic.node)
             self._skews.pop(topic.node, None)
             self._newest.pop(topic.node, None)
+            self.expected.forget(topic.node)
 
     def _heard(self, topic: Topic, incoming: Incoming, sent: float | None) -> None:
         skew = self._skew(topic.node)

@@ -27,6 +27,25 @@ CLOCK = AlarmDefinition(
     source="Muki",
 )
 
+POINTS = AlarmDefinition(
+    id="points",
+    point="node/points",
+    condition=Condition(ConditionKind.SILENCE),
+    priority=Priority.MEDIUM,
+    signal_class=SignalClass.MALFUNCTION,
+    title={"es": "Faltan mediciones del nodo", "en": "Measurements of the node do not come"},
+    consequence={
+        "es": "El nodo informa, pero no dice nada de algunos de sus puntos: lo que miden no se ve.",
+        "en": "The node reports, but says nothing of some of its points: what they measure is a blind spot.",
+    },
+    action={
+        "es": "Vea en la lista de nodos qué puntos faltan; revise el sensor, su cable y la configuración del nodo.",
+        "en": "See in the list of nodes which points are missing; check the sensor, its cable and the node's configuration.",
+    },
+    response_time=1800.0,
+    source="30 CFR 75.351: malfunction signals",
+)
+
 
 def silence(silence_after: float) -> AlarmDefinition:
     """A node that is offline or says nothing: what it watches over is a blind spot."""
@@ -88,11 +107,12 @@ STORE_DOWN = AlarmDefinition(
     source="Muki",
 )
 
-RESERVED = frozenset({"silence", CLOCK.id})  # what the gateway says about a node, no node says of itself
+OF_A_NODE = (CLOCK, POINTS)  # and `silence`
+RESERVED = frozenset({"silence", *(one.id for one in OF_A_NODE)})  # what the gateway says about a node, no node says of itself
 OF_THE_GATEWAY = (BROKER_LOST, STORE_DOWN)
 
 
-def event(node: str, definition: AlarmDefinition, *, active: bool, now_ns: int) -> AlarmEvent:
+def event(node: str, definition: AlarmDefinition, *, active: bool, now_ns: int, value: float | None = None) -> AlarmEvent:
     """The event that says that a malfunction began or ended."""
     transition = Transition.ACTIVE if active else Transition.NORMAL
-    return AlarmEvent(uuid.uuid4().hex, definition.id, node, definition.point, now_ns, transition, None, GOOD)
+    return AlarmEvent(uuid.uuid4().hex, definition.id, node, definition.point, now_ns, transition, value, GOOD)

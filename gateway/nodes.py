@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,6 +49,7 @@ class NodeView(NamedTuple):
     points: int
     clock_synchronised: bool | None
     skew_ms: float | None
+    absent: tuple[str, ...]  # declared points that do not come
 
     def to_json(self) -> dict[str, object]:
         return {**self._asdict(), "status": str(self.status)}
@@ -74,6 +75,7 @@ class _Node:
     clock_synchronised: bool | None = None
     skew_ms: float | None = None
     told: Status = Status.UNKNOWN
+    absent: tuple[str, ...] = ()
 
 
 def status_of(*, online: bool, heard: bool, quiet_seconds: float, silence_after: float) -> Status:
@@ -191,6 +193,16 @@ class Nodes:
                 node.told = status
         return changes
 
+    def is_online(self, name: str) -> bool:
+        """Whether it was at the last look."""
+        node = self._nodes.get(name)
+        return node is not None and node.told is Status.ONLINE
+
+    def lacks(self, name: str, points: Sequence[str]) -> None:
+        """Which of the node's points do not come."""
+        if (node := self._nodes.get(name)) is not None:
+            node.absent = tuple(points)
+
     def online(self) -> int:
         """How many were online at the last look."""
         return sum(node.told is Status.ONLINE for node in self._nodes.values())
@@ -263,5 +275,14 @@ class Nodes:
         software = node.birth.software if node.birth is not None else ""
         points = len(node.birth.points) if node.birth is not None else 0
         return NodeView(
-            node.name, status, node.boot, software, node.since_ns, node.last_seen_ns, points, node.clock_synchronised, node.skew_ms
+            node.name,
+            status,
+            node.boot,
+            software,
+            node.since_ns,
+            node.last_seen_ns,
+            points,
+            node.clock_synchronised,
+            node.skew_ms,
+            node.absent,
         )

@@ -159,7 +159,7 @@ class ReadingsShape(BaseModel):
 
 
 class NodeShape(BaseModel):
-    """One node; ``skew_ms`` is the gateway's clock minus the node's, ``missing`` the messages that the ledger misses."""
+    """One node; ``skew_ms`` is the gateway's clock minus the node's, ``absent`` the declared points that do not come while the node tells."""
 
     node: str
     status: Status
@@ -170,6 +170,7 @@ class NodeShape(BaseModel):
     points: int
     clock_synchronised: bool | None
     skew_ms: float | None
+    absent: list[str]
     approved: bool
 
 

@@ -4,6 +4,8 @@ import { byId, element } from "./dom.js";
 import { now } from "./server.js";
 import { duration, t } from "./words.js";
 
+const ABSENT = 3; // points that are named
+
 export class NodeList {
   constructor() {
     this.nodes = new Map();
@@ -39,6 +41,11 @@ export class NodeList {
     const missing = this.missing.get(node.node) ?? 0;
     if (missing > 0) small(`⚠ ${t("nodes.missing", { count: missing })}`);
     if (node.approved === false) small(`⚠ ${t("nodes.unapproved")}`);
+    const absent = node.absent ?? [];
+    if (absent.length > 0) {
+      const names = absent.slice(0, ABSENT).join(", ");
+      small(`⚠ ${absent.length > ABSENT ? t("nodes.absent_more", { names, count: absent.length - ABSENT }) : t("nodes.absent", { names })}`);
+    }
     if (node.clock_synchronised === false) small(`⚠ ${t("nodes.clock")}`);
     return made;
   }
