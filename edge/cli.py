@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +14,7 @@ from typing import NoReturn
 import click
 
 from contract.documents import DocumentError
+from contract.log_lines import FORMS, formatter
 from edge.config import NodeConfig, load
 from edge.errors import EdgeError
 from edge.once import read_once, table
@@ -62,9 +62,10 @@ def check(file: Path) -> None:
 @click.argument("file", type=_CONFIGURATION)
 @click.option("--once", is_flag=True, help="Read every source once, print what it says, and end. Nothing is stored or sent.")
 @click.option("--verbose", is_flag=True, help="Every retry in the log, not only what is news.")
-def run(file: Path, once: bool, verbose: bool) -> None:
+@click.option("--log", "form", type=click.Choice(FORMS), default="text", envvar="MUKI_LOG", help="json: one object a line.")
+def run(file: Path, once: bool, verbose: bool, form: str) -> None:
     """Runs the node until SIGTERM or SIGINT."""
-    _log_to_stderr(verbose=verbose)
+    _log_to_stderr(form, verbose=verbose)
     config = _load(file)
     if once:
         rows = asyncio.run(read_once(config))
@@ -178,12 +179,10 @@ def _load(file: Path) -> NodeConfig:
         sys.exit(2)
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
+def _log_to_stderr(form: str = "text", *, verbose: bool) -> None:
     """One line an event: time in UTC, level, part, then node=, source= and the words."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter(form))
     root = logging.getLogger("muki")
     root.handlers[:] = [handler]
     root.propagate = False

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from contract.documents import DocumentError
+from contract.log_lines import FORMS, formatter
 
 LEAVE_AFTER = 2.7  # seconds
 
@@ -26,9 +27,10 @@ def main() -> None:
     """Broker to history, alarms and the operator's page."""
 
 
-def _log(verbose: bool) -> None:
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=form)
+def _log(verbose: bool, form: str = "text") -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter(form))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     logging.getLogger("transitions").setLevel(logging.WARNING)
 
 
@@ -47,12 +49,13 @@ def _leave_in_time() -> None:
 @main.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--verbose", is_flag=True, help="Log more.")
-def run(config: Path, verbose: bool) -> None:
+@click.option("--log", "form", type=click.Choice(FORMS), default="text", envvar="MUKI_LOG", help="json: one object a line.")
+def run(config: Path, verbose: bool, form: str) -> None:
     """Run the gateway that the file CONFIG describes."""
     from gateway.opening import CannotStart, check
     from gateway.server import run as run_gateway
 
-    _log(verbose)
+    _log(verbose, form)
     try:
         asyncio.run(run_gateway(check(config), stopping=_leave_in_time))
     except DocumentError as error:
