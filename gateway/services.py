@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
 from gateway.accounts.users import Users
-from gateway.aggregation import Aggregation
+from gateway.aggregation import Aggregation, periods
 from gateway.approvals import Approvals
 from gateway.config import GatewayConfig
 from gateway.evidence import Evidence
@@ -18,6 +18,7 @@ from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.notify.receipts import Receipts
 from gateway.store import TimeSeriesStore
+from rules.shifts import Shifts
 
 if TYPE_CHECKING:
     from gateway.alarms.journal import Journal
@@ -51,3 +52,8 @@ class Services:
     throttle: Throttle
     receipts: Receipts
     evidence: Evidence
+
+    @property
+    def shifts(self) -> Shifts:
+        """When the site's shifts begin."""
+        return periods(self.config.shifts, self.config.time_zone)["shift"]

@@ -23,6 +23,11 @@ BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
 ENDINGS: dict[str, set[str]] = {
     "nav.": set(PAGES),
+    "shift.": {
+        *("standing", "aside", "blind", "notes", "done"),
+        *("alarms", "mean_rate", "peak_rate", "flood_share", "chattering", "stale", "bad_actor_share"),
+        *("acknowledge_median", "acknowledge_p90", "unacknowledged"),
+    },
     "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),
