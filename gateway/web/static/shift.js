@@ -3,13 +3,13 @@
 import { byId, element } from "./dom.js";
 import { account, entered, failure } from "./frame.js";
 import { get, post } from "./server.js";
-import { duration, inLanguage, limitText, moment, t } from "./words.js";
+import { dayText, duration, inLanguage, limitText, minuteTime, moment, t } from "./words.js";
 
 const AGAIN = 30000; // ms
 let at = null; // a time in the shift that is shown, null for the one that runs
 let told = null;
 
-const percent = (share) => (share === null ? "–" : t("shift.percent", { value: limitText(100 * share) }));
+const percent = (share) => (share === null ? "–" : t("shift.percent", { value: limitText(Math.round(1000 * share) / 10) }));
 const seconds = (value) => (value === null ? "–" : duration(value));
 const number = (value) => limitText(value);
 
@@ -70,7 +70,7 @@ function figures(values) {
 
 function show() {
   const running = told.end > told.written;
-  byId("range").textContent = `${t("shift.range", { start: time(told.start), end: time(told.end) })} · ${running ? t("shift.running") : t("shift.ended")}`;
+  byId("range").textContent = `${t("shift.range", { start: `${dayText(told.start)} ${minuteTime(told.start)}`, end: `${dayText(told.end)} ${minuteTime(told.end)}` })} · ${running ? t("shift.running") : t("shift.ended")}`;
   byId("next").disabled = running;
   fill("standing", told.standing.map(standing));
   fill("aside", told.aside.map(aside));
