@@ -1,10 +1,12 @@
 """Which nodes a person has let in. Where the site asks for it, what others send is neither stored nor acknowledged: it waits on the node."""
 
 import threading
+import time
 
 from sqlalchemy import BigInteger, Column, Engine, String, Table, Text, delete, insert, select
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority, SignalClass
+from gateway import audit
 from gateway.database import METADATA, reading
 
 _APPROVALS = Table(
@@ -62,11 +64,15 @@ class Approvals:
         with self._engine.begin() as connection:
             connection.execute(delete(_APPROVALS).where(_APPROVALS.c.node == node))
             connection.execute(insert(_APPROVALS).values(node=node, who=who.strip(), note=note, at_ns=now_ns))
+            audit.record(connection, audit.Entry(now_ns, "node.approve", who.strip(), node, {"note": note}))
 
     def withdraw(self, node: str) -> bool:
         """False where it was not approved."""
         with self._engine.begin() as connection:
-            return connection.execute(delete(_APPROVALS).where(_APPROVALS.c.node == node)).rowcount > 0
+            withdrawn = connection.execute(delete(_APPROVALS).where(_APPROVALS.c.node == node)).rowcount > 0
+            if withdrawn:
+                audit.record(connection, audit.Entry(time.time_ns(), "node.withdraw", audit.SHELL, node, {}))
+        return withdrawn
 
     def by(self) -> dict[str, str]:
         """Who let each node in."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from types import TracebackType
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,6 +15,7 @@ from contract.alarms import AlarmDefinition, AlarmEvent
 from contract.frames import to_ms
 from contract.messages import Ack, encode
 from contract.topics import node_topic
+from gateway import audit
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
 from gateway.accounts.users import Users
@@ -141,6 +144,7 @@ class Gateway:
 
     async def __aenter__(self) -> "Gateway":
         annunciator = self.services.annunciator
+        await asyncio.to_thread(audit.note, self.services.engine, self._started())
         views = await asyncio.to_thread(annunciator.load)
         self._active = {(view.node, view.definition.id) for view in views if view.now.active}
         annunciator.declared(
@@ -164,6 +168,12 @@ class Gateway:
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
+
+    def _started(self) -> audit.Entry:
+        """With which configuration: its hash says whether it is the one of another day."""
+        told = self.services.config.model_dump_json()
+        what = {"software": version("muki"), "configuration_sha256": hashlib.sha256(told.encode()).hexdigest()}
+        return audit.Entry(time.time_ns(), "gateway.start", audit.GATEWAY, self.services.config.site, what)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.ingest.closed = True

@@ -251,6 +251,37 @@ def migrate(old: Path, new: Path) -> None:
         raise SystemExit(1)
 
 
+@main.group("audit")
+def audit_group() -> None:
+    """Who did what and when, each entry sealed by the hash of all before it."""
+
+
+@audit_group.command("verify")
+@click.argument("config", type=click.Path(path_type=Path))
+def verify_audit(config: Path) -> None:
+    """Read the whole chain; exit status 1 where it is broken. Keep the head that is printed: it shows later that nothing was cut off."""
+    from gateway.audit_commands import verify
+
+    with _explained():
+        whole = verify(config)
+    if not whole:
+        raise SystemExit(1)
+
+
+@audit_group.command("export")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+def export_audit(config: Path, file: Path) -> None:
+    """Write every entry to FILE, a JSON object a line."""
+    from gateway.audit_commands import export
+
+    with _explained():
+        try:
+            export(config, file)
+        except OSError as error:
+            raise click.ClickException(f"{file}: {error.strerror}") from None
+
+
 @main.group("dead-letters")
 def dead_letters() -> None:
     """Readings that the store did not get: an impossible time, or refused for ever. They stay on disk until they are replayed."""

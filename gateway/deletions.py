@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, Text, insert, select, update
 
+from gateway import audit
 from gateway.database import METADATA, reading
 from gateway.store import Series, TimeSeriesStore
 
@@ -42,6 +43,8 @@ def delete(
     begun = Deletion(now_ns, who, reason, series.node, series.point, start_ns, end_ns, None)
     with engine.begin() as connection:
         (number,) = connection.execute(insert(_DELETION).values(begun._asdict())).inserted_primary_key or (0,)
+        what = {"reason": reason, "start_ns": start_ns, "end_ns": end_ns}
+        audit.record(connection, audit.Entry(now_ns, "readings.delete", who, f"{series.node}/{series.point}", what))
     readings = store.delete(series, start_ns, end_ns)
     with engine.begin() as connection:
         connection.execute(update(_DELETION).where(_DELETION.c.id == number).values(readings=readings))

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Column, Engine, Integer, Row, String, Table, 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import audit
 from gateway.alarms.tables import EVENT
 from gateway.database import METADATA, reading
 from gateway.metrics import Metrics
@@ -259,3 +260,4 @@ class Evidence:
 def _log(connection: Connection, which: tuple[str, str], at_ns: int, act: Act) -> None:
     row = {"node": which[0], "event": which[1], "at_ns": at_ns, "act": act.what, "who": act.who, "note": act.note}
     connection.execute(insert(EVIDENCE_LOG).values(**row))
+    audit.record(connection, audit.Entry(at_ns, f"evidence.{act.what}", act.who, f"{which[0]}/{which[1]}", {"note": act.note}))

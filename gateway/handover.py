@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, Text, insert, select
 
+from gateway import audit
 from gateway.database import METADATA, reading
 
 _NOTE = Table(
@@ -58,6 +59,7 @@ def write_note(engine: Engine, note: Note) -> None:
     """Durable on return. Blocks."""
     with engine.begin() as connection:
         connection.execute(insert(_NOTE).values(note._asdict()))
+        audit.record(connection, audit.Entry(note.at_ns, "shift.note", note.who, "shift", {"text": note.text}))
 
 
 def notes(engine: Engine, start_ns: int, end_ns: int, limit: int = 1000) -> list[Note]:
@@ -83,6 +85,8 @@ def sign(engine: Engine, report: dict[str, Any], *, start_ns: int, end_ns: int, 
     }
     with engine.begin() as connection:
         (number,) = connection.execute(insert(_HANDOVER).values(row)).inserted_primary_key or (0,)
+        what = {"incoming": row["incoming"], "start_ns": start_ns, "sha256": row["sha256"]}
+        audit.record(connection, audit.Entry(now_ns, "shift.sign", outgoing.strip(), "shift", what))
     return Handover(number, *row.values())  # type: ignore[arg-type]  # in the order of the fields
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from contract.alarms import State
 from contract.frames import to_ms
+from gateway import audit
 from gateway.alarms.journal import SYSTEM
 from gateway.alarms.kpi import Raised, figures
 from gateway.alarms.raised import raised
@@ -38,6 +39,7 @@ def report(services: Services, start_ns: int, end_ns: int, now_ns: int) -> dict[
         "done": list(_done(services, start_ns, until_ns)),
         "notes": [{"at": to_ms(note.at_ns), "who": note.who, "text": note.text} for note in notes(services.engine, start_ns, end_ns)],
         "blind": list(_blind(services, now_ns)),
+        "audit": audit.head(services.engine)._asdict(),
         "malfunctions": came.malfunctions,
         "whole": came.whole,
         "figures": {

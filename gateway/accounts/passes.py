@@ -6,10 +6,12 @@ asked for when they act.
 
 import hashlib
 import secrets
+import time
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Engine, String, Table, delete, insert, select, update
 
+from gateway import audit
 from gateway.accounts.roles import Person, Role
 from gateway.accounts.users import USERS
 from gateway.database import METADATA, reading
@@ -93,6 +95,7 @@ class Passes:
             if connection.execute(select(_TOKENS.c.name).where(_TOKENS.c.name == name)).one_or_none() is not None:
                 raise ValueError(f"there is a token {name!r} already: revoke it, or choose another name")
             connection.execute(insert(_TOKENS).values(name=name, hash=_hash(secret), role=role.value, begun_ns=now_ns))
+            audit.record(connection, audit.Entry(now_ns, "token.create", audit.SHELL, name, {"role": role.value}))
         return secret
 
     def revoke(self, name: str) -> None:
@@ -100,6 +103,7 @@ class Passes:
         with self._engine.begin() as connection:
             if not connection.execute(delete(_TOKENS).where(_TOKENS.c.name == name)).rowcount:
                 raise ValueError(f"there is no token {name!r}")
+            audit.record(connection, audit.Entry(time.time_ns(), "token.revoke", audit.SHELL, name, {}))
 
     def tokens(self) -> list[Token]:
         with reading(self._engine) as connection:

@@ -1,12 +1,14 @@
 """The people of a site: names, roles and passwords (Argon2id), in the gateway's database."""
 
 import re
+import time
 from typing import NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import BigInteger, Boolean, Column, Engine, String, Table, Text, insert, select, update
 
+from gateway import audit
 from gateway.accounts.roles import Role
 from gateway.database import METADATA, reading
 
@@ -47,6 +49,7 @@ class Users:
             if connection.execute(select(USERS.c.name).where(USERS.c.name == name)).one_or_none() is not None:
                 raise ValueError(f"there is a user {name!r} already")
             connection.execute(insert(USERS).values(**row))
+            audit.record(connection, audit.Entry(now_ns, "user.add", audit.SHELL, name, {"role": role.value}))
 
     def change(self, name: str, *, role: Role | None = None, password: str | None = None, active: bool | None = None) -> None:
         """Where the password changes or the account ends, the caller ends its sessions."""
@@ -60,6 +63,8 @@ class Users:
         with self._engine.begin() as connection:
             if not connection.execute(update(USERS).where(USERS.c.name == name).values(**values)).rowcount:
                 raise ValueError(f"there is no user {name!r}")
+            told = {"role": role.value if role else None, "password": password is not None, "active": active}
+            audit.record(connection, audit.Entry(time.time_ns(), "user.change", audit.SHELL, name, told))
 
     def every(self) -> list[User]:
         with reading(self._engine) as connection:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trigger, alarm_key, step
 from contract.frames import to_ns
 from contract.messages import Standing
+from gateway import audit
 from gateway.alarms.history import HistoryReader
 from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
@@ -98,6 +99,7 @@ class Journal:
     def record_all(self, arrived: Sequence[Arrived]) -> list[Recorded]:
         """Many events in one transaction, in order: a commit waits for the disk."""
         recorded = []
+        news = []
         with self._engine.begin() as connection:
             for event, received_ns, late in arrived:
                 key = alarm_key(event.node, event.definition)
@@ -107,6 +109,8 @@ class Journal:
                     recorded.append(Recorded(None, duplicate=True, announce=False))
                 else:
                     recorded.append(self._conclude(connection, event, before, since_ns, late=late))
+                    news.append(_audited(event, received_ns, late=late))
+            audit.record(connection, *news)
         return recorded
 
     def reconcile(self, node: str, standing: Sequence[Standing], *, now_ns: int) -> list[AlarmView]:
@@ -169,6 +173,8 @@ class Journal:
                 )
             )
             self._save(connection, key, after, at_ns)
+            what = {"note": note, "until_ns": until_ns, "at_ns": at_ns, "state": after.state.value, "event": after.event}
+            audit.record(connection, audit.Entry(now_ns, f"alarm.{trigger.value}", action.who, key, what))
             return AlarmView(key, row.node, row.point, definition, after, row.version + 1)
 
     def expire_shelved(self, *, now_ns: int) -> list[AlarmView]:
@@ -324,6 +330,18 @@ class Journal:
                 after=_encode(fold),
             )
         )
+
+
+def _audited(event: AlarmEvent, received_ns: int, *, late: bool) -> audit.Entry:
+    what = {
+        "event": event.id,
+        "point": event.point,
+        "at_ns": event.time_ns,
+        "value": event.value,
+        "quality": str(event.quality),
+        "late": late,
+    }
+    return audit.Entry(received_ns, f"alarm.{event.transition.value}", event.node, alarm_key(event.node, event.definition), what)
 
 
 def _encode(fold: Fold) -> str:
