@@ -17,6 +17,7 @@ router = APIRouter(include_in_schema=False)
 COOKIE = "muki_language"
 PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "alarms": "/",
+    "nodes": "/nodes",
     "shift": "/shift",
     "review": "/review",
 }
