@@ -20,6 +20,7 @@ PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "nodes": "/nodes",
     "shift": "/shift",
     "review": "/review",
+    "wall": "/wall",
 }
 _templates = Environment(
     loader=PackageLoader("gateway.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

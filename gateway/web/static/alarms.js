@@ -5,7 +5,7 @@ import { now } from "./server.js";
 import { clockTime, duration, inLanguage, limitText, minuteTime, moment, qualityText, t, unitText, valueText } from "./words.js";
 
 const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
-const UNACKNOWLEDGED = new Set(["unacknowledged", "returned_unacknowledged", "latched_unacknowledged"]);
+export const UNACKNOWLEDGED = new Set(["unacknowledged", "returned_unacknowledged", "latched_unacknowledged"]);
 export const ASIDE = new Set(["shelved", "suppressed", "out_of_service"]);
 const ACTIONS = { latched_acknowledged: "reset", shelved: "unshelve" };
 
@@ -14,6 +14,14 @@ export function actionOf(alarm) {
   if (UNACKNOWLEDGED.has(alarm.state)) return "acknowledge";
   if (alarm.state === "acknowledged" && alarm.shelvable) return "shelve";
   return ACTIONS[alarm.state];
+}
+
+// Unacknowledged before the rest, what is set aside last; then by priority, then the newest.
+export function inOrder(alarms) {
+  const order = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? 0 : ASIDE.has(alarm.state) ? 2 : 1);
+  return [...alarms].sort(
+    (a, b) => order(a) - order(b) || RANK[a.priority] - RANK[b.priority] || b.since - a.since || a.key.localeCompare(b.key),
+  );
 }
 
 export class AlarmList {
@@ -50,14 +58,6 @@ export class AlarmList {
     write(byId("announcer"), t("alarms.new", { priority: t("priority." + alarm.priority), title: titleOf(alarm) }));
   }
 
-  // Unacknowledged before the rest, what is set aside last; then by priority, then the newest.
-  sorted() {
-    const order = (alarm) => (UNACKNOWLEDGED.has(alarm.state) ? 0 : ASIDE.has(alarm.state) ? 2 : 1);
-    return [...this.alarms.values()].sort(
-      (a, b) => order(a) - order(b) || RANK[a.priority] - RANK[b.priority] || b.since - a.since || a.key.localeCompare(b.key),
-    );
-  }
-
   draw() {
     const focused = document.activeElement;
     const focusedKey = this.body.contains(focused) ? focused.closest("tr").dataset.key : null;
@@ -66,7 +66,7 @@ export class AlarmList {
       row.remove();
       this.rows.delete(key);
     }
-    this.sorted().forEach((alarm, place) => {
+    inOrder(this.alarms.values()).forEach((alarm, place) => {
       const entry = this.rows.get(alarm.key);
       const row = entry && entry.alarm === alarm ? entry.row : this.row(alarm, entry?.row);
       this.rows.set(alarm.key, { alarm, row });
