@@ -8,6 +8,7 @@ import click
 COMMANDS = {
     "demo": ("deploy.demo:main", "A simulated mine, its agents and a gateway on this machine."),
     "edge": ("edge.cli:main", "The agent on the device: scan, check, run."),
+    "evidence": ("gateway.evidence_cli:main", "Check a bundle of evidence, without a gateway."),
     "gateway": ("gateway.cli:main", "Broker to history, alarms and the operator's page."),
     "ledger": ("gateway.cli:ledger", "What every node sent, what is stored of it, and what is missing."),
     "query": ("gateway.query_cli:main", "Points, values and files of a running gateway."),

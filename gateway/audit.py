@@ -127,9 +127,9 @@ def entries(
         return [Sealed(*row) for row in connection.execute(query)]
 
 
-def every(engine: Engine) -> Iterator[Sealed]:
-    """Oldest first, in pieces."""
-    last = 0
+def every(engine: Engine, *, behind: int = 0) -> Iterator[Sealed]:
+    """Oldest first, in pieces, from the entry that follows the number ``behind``."""
+    last = behind
     while True:
         with reading(engine) as connection:
             rows = connection.execute(select(AUDIT).where(AUDIT.c.number > last).order_by(AUDIT.c.number).limit(PIECE)).all()

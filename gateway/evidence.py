@@ -183,6 +183,8 @@ class Evidence:
         row = {"received_ns": picture.received_ns, "size": len(picture.data), "sha256": hashlib.sha256(picture.data).hexdigest()}
         with self._engine.begin() as connection:
             connection.execute(insert(EVIDENCE).values(node=node, event=event, **row))
+            what = {"sha256": row["sha256"], "size": row["size"]}
+            audit.record(connection, audit.Entry(picture.received_ns, "evidence.kept", node, f"{node}/{event}", what))
         return "kept"
 
     def expire(self, now_ns: int) -> int:
@@ -228,6 +230,13 @@ class Evidence:
         for counted in cameras.values():
             counted["false_per_day"] = (counted["false"] + counted["nuisance"]) / counted["days"]
         return list(cameras.values())
+
+    def of_alarm(self, key: str, limit: int) -> list[tuple[str, str]]:
+        """(node, event) of the alarm's pictures that are still there, newest first."""
+        joined = EVIDENCE.join(EVENT, (EVIDENCE.c.node == EVENT.c.node) & (EVIDENCE.c.event == EVENT.c.id))
+        query = select(EVIDENCE.c.node, EVIDENCE.c.event).select_from(joined).where(EVENT.c.key == key, EVIDENCE.c.deleted_ns.is_(None))
+        with reading(self._engine) as connection:
+            return [(row.node, row.event) for row in connection.execute(query.order_by(EVENT.c.at_ns.desc()).limit(limit))]
 
     def view(self, node: str, event: str, *, who: str, now_ns: int) -> bytes:
         """The picture; that somebody saw it is in the log before they do. Raises UnknownEvidence."""

@@ -136,6 +136,7 @@ class Journal:
                 if since_ns is not None:
                     recorded = self._conclude(connection, event, before, since_ns, late=True)
                     changed += [recorded.view] if recorded.view else []
+                    audit.record(connection, _audited(event, now_ns, late=True)._replace(kind="alarm.inferred"))
         return changed
 
     def act(self, key: str, trigger: Trigger, *, who: str, note: str, now_ns: int, until_ns: int | None = None) -> AlarmView:

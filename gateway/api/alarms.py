@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from contract.alarms import Trigger
@@ -15,6 +15,7 @@ from gateway.api.access import Operator, author
 from gateway.api.errors import Parts, Refused
 from gateway.api.moments import moment_ns
 from gateway.api.shapes import Acknowledgement, AlarmShape, ErrorShape, HistoryShape, NoticeShape, Shelving
+from gateway.bundle import bundle
 from gateway.services import Services
 
 router = APIRouter(prefix="/alarms", tags=["alarms"])
@@ -54,6 +55,17 @@ async def notices(services: Parts, key: Key) -> list[dict[str, object]]:
     """Who was told of the alarm through which channel, newest first; ``after`` is 0 for the first word and the step's seconds for an escalation."""
     receipts = await run_in_threadpool(services.receipts.of, key)
     return [{"event": notice.event, "channel": notice.channel, "after": notice.after, "sent": to_ms(sent)} for notice, sent in receipts]
+
+
+@router.get("/{key}/bundle", response_class=Response, responses=_REFUSALS)
+async def evidence_bundle(services: Parts, person: Operator, key: Key, who: Annotated[str, Query(max_length=100)] = "") -> Response:
+    """The alarm's evidence as a ZIP: samples, pictures, history, and its place in the audit's chain. `muki evidence verify` checks it."""
+    name = author(person, who)
+    try:
+        made = await run_in_threadpool(lambda: bundle(services, key, who=name, now_ns=time.time_ns()))
+    except UnknownAlarm as error:
+        raise Refused(404, "unknown_alarm", f"there is no alarm {error.args[0]!r}: write NODE.DEFINITION as GET /alarms shows it") from None
+    return Response(made, media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{key}.zip"'})
 
 
 @router.post("/{key}/acknowledge", response_model=AlarmShape, responses=_REFUSALS)
