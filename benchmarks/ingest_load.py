@@ -144,10 +144,11 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
                 node.latencies.clear()
         if arguments.rate:
             credit += (now - last) * arguments.rate
-            for node in nodes:
-                share = int(credit) // len(nodes) + 1
-                credit -= node.send(min(share, int(credit)))
-            nodes.append(nodes.pop(0))
+            for _ in range(max(len(nodes), int(credit))):  # each in its turn: one that is passed over for seconds would be a silent node
+                if credit < 1:
+                    break
+                credit -= nodes[0].send(1)
+                nodes.append(nodes.pop(0))
         else:
             for node in nodes:
                 node.send(node.window)

@@ -16,12 +16,16 @@ _SHAPES = 10_000
 
 
 class Readable(NamedTuple):
-    """A data message with each of its frames judged by ``limits``, what its node had declared. ``size``: bytes after gzip."""
+    """A data message: each of its frames judged by ``limits``, what its node had declared, and the points that each tells of.
+
+    ``size``: bytes after gzip.
+    """
 
     arrival: Arrival
     data: Data
     limits: Mapping[str, Limits] | None
     judged: list[Judged]
+    points: list[tuple[str, ...]]
     refusals: list[Refusal]
     size: int
 
@@ -47,6 +51,7 @@ class _Shape(NamedTuple):
     """The points of a frame in their order, with what is allowed for each."""
 
     limits: Mapping[str, Limits]
+    points: tuple[str, ...]
     lows: npt.NDArray[np.float64]
     highs: npt.NDArray[np.float64]
 
@@ -75,7 +80,7 @@ class Decoder:
             data = from_json(plain, Data)
         except ContractError as error:
             return Unreadable(arrival, error, numbered(payload, whole=error.reason != "oversized"), size)
-        return Readable(arrival, data, self._limits(arrival.topic.node), [], [], size)
+        return Readable(arrival, data, self._limits(arrival.topic.node), [], [], [], size)
 
     def _judge(self, decoded: Sequence[Readable]) -> None:
         """Frames whose points are all declared, with every value in its range and no quality, pass together; the others are looked at one by one."""
@@ -85,6 +90,7 @@ class Decoder:
         for one in decoded:
             for frame in one.data.frames:
                 shape = self._shape(one.arrival.topic.node, tuple(frame.v), one.limits) if not frame.q else None
+                one.points.append(shape.points if shape is not None else (*frame.v, *frame.q))
                 if shape is not None:
                     numbers += frame.v.values()
                     shapes.append(shape)
@@ -114,5 +120,5 @@ class Decoder:
             if len(self._shapes) >= _SHAPES:
                 self._shapes.clear()
             bounds = np.array([limits[point] for point in points], np.float64)
-            shape = self._shapes[node, points] = _Shape(limits, bounds[:, 0].copy(), bounds[:, 1].copy())
+            shape = self._shapes[node, points] = _Shape(limits, points, bounds[:, 0].copy(), bounds[:, 1].copy())
         return shape

@@ -244,8 +244,8 @@ class Ingest:
         skew_ns = skew.at(now_ns)
         shift_ns = skew.shift(now_ns) if self._nodes.clock_synchronised(node) is False else 0
         admitted = admit(node, message.frames, readable.judged, now_ns=now_ns, skew_ns=skew_ns, shift_ns=shift_ns)
-        for frame in message.frames:
-            self.expected.heard(node, (*frame.v, *frame.q), min(to_ns(frame.t) + skew_ns, now_ns))
+        for frame, points in zip(message.frames, readable.points, strict=True):
+            self.expected.heard(node, points, min(to_ns(frame.t) + skew_ns, now_ns))
         # Rules and the page go on while the store takes nothing; what comes again later changes nothing there.
         self._rules.take(node, admitted.frames, Instant(now_ns, time.monotonic_ns()))
         self._show(node, admitted.frames)
