@@ -122,6 +122,16 @@ class Node(asyncio.Protocol):
             self.pending[place] = one._replace(at=now)
 
 
+def in_turn(nodes: list[Node], credit: float) -> float:
+    """Sends that many messages, each node in its turn: one that is passed over for seconds would be silent. Returns what found no room."""
+    for _ in range(max(len(nodes), int(credit))):
+        if credit < 1:
+            break
+        credit -= nodes[0].send(1)
+        nodes.append(nodes.pop(0))
+    return credit
+
+
 async def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Connects, waits for the line ``go`` on stdin if asked to, sends, and waits for the last acknowledgement."""
     points = [f"machine-{place // 10}/signal-{place % 10}" for place in range(arguments.points)]
@@ -144,11 +154,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
                 node.latencies.clear()
         if arguments.rate:
             credit += (now - last) * arguments.rate
-            for _ in range(max(len(nodes), int(credit))):  # each in its turn: one that is passed over for seconds would be a silent node
-                if credit < 1:
-                    break
-                credit -= nodes[0].send(1)
-                nodes.append(nodes.pop(0))
+            credit = in_turn(nodes, credit)
         else:
             for node in nodes:
                 node.send(node.window)
