@@ -6,6 +6,7 @@ It is a line of its own, so that alarms go on when the store of values is slow o
 import asyncio
 import functools
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -13,9 +14,10 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
-from contract.alarms import AlarmDefinition, AlarmEvent, State
+from contract.alarms import AlarmDefinition, AlarmEvent, SignalClass, State
 from contract.messages import Standing, encode
 from contract.topics import gateway_alarm_topic
+from gateway.alarms.flood import FloodWatch
 from gateway.alarms.journal import Arrived, Journal
 from gateway.alarms.view import AlarmView
 from gateway.ledger import Entry, Ledger
@@ -96,6 +98,7 @@ class Annunciator:
         self._jobs: Turns[Job] = Turns()
         self._held: set[tuple[str, str, int]] = set()
         self.trouble = ""  # why the journal takes nothing now; empty while it does
+        self.flood = FloodWatch()
         self._standing: dict[str, AlarmView] = {}
         self._versions: dict[str, int] = {}  # of what was announced last, normal ones included
         self._wake = asyncio.Event()
@@ -107,6 +110,8 @@ class Annunciator:
         views = self._journal.standing()
         self._standing = {view.key: view for view in views}
         self._metrics.alarms_standing.set(len(views))
+        for since_ns in sorted(view.now.since_ns for view in views if view.definition.signal_class is not SignalClass.MALFUNCTION):
+            self.flood.came(since_ns)  # what came and went before the start is not counted: a flood is said a little late at worst
         return views
 
     def standing(self) -> list[AlarmView]:
@@ -149,6 +154,8 @@ class Annunciator:
             self._standing[view.key] = view
             self._publish(topic, encode(view.gateway_alarm()))
         self._metrics.alarms_standing.set(len(self._standing))
+        if news and view.definition.signal_class is not SignalClass.MALFUNCTION:
+            self.flood.came(time.time_ns())
         self._bus.publish(LiveEvent("alarm", {**view.to_json(), "announce": news}))
 
     def republish(self) -> None:

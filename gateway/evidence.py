@@ -16,6 +16,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import audit
+from gateway.alarms import remarks
+from gateway.alarms.remarks import VERDICTS
 from gateway.alarms.tables import EVENT
 from gateway.database import METADATA, reading
 from gateway.metrics import Metrics
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 LARGEST = 256 << 10  # bytes
 WAITING = 64  # pictures in memory: 16 MiB
 MIN_FREE = 256 << 20  # bytes of the disk that are left to the journal
-VERDICTS = ("true", "false", "nuisance", "test")
 _EXPIRE_EVERY = 3600.0  # s
 _DAY_NS = 86_400_000_000_000
 _LONGEST_SIDE = 8192  # pixels
@@ -199,12 +200,14 @@ class Evidence:
                 _log(connection, (node, event), now_ns, Act("deleted", _GATEWAY, f"older than {self._days:g} days"))
         return len(rows)
 
-    def pictures(self, *, unreviewed: bool, limit: int) -> list[dict[str, Any]]:
-        """Pictures with their events, the newest first."""
+    def pictures(self, *, unreviewed: bool, limit: int, key: str | None = None) -> list[dict[str, Any]]:
+        """Pictures with their events, the newest first; of one alarm with ``key``."""
         joined = EVIDENCE.join(EVENT, (EVIDENCE.c.node == EVENT.c.node) & (EVIDENCE.c.event == EVENT.c.id))
         query = select(EVIDENCE, EVENT.c.definition, EVENT.c.point, EVENT.c.at_ns, EVENT.c.value).select_from(joined)
         if unreviewed:
             query = query.where(EVIDENCE.c.verdict.is_(None), EVIDENCE.c.deleted_ns.is_(None))
+        if key is not None:
+            query = query.where(EVENT.c.key == key)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(EVENT.c.at_ns.desc(), EVIDENCE.c.event).limit(limit)).mappings().all()
         return [dict(row) for row in rows]
@@ -255,6 +258,8 @@ class Evidence:
             said = {"verdict": verdict, "note": note, "reviewed_by": who, "reviewed_ns": now_ns}
             connection.execute(update(EVIDENCE).where(EVIDENCE.c.node == node, EVIDENCE.c.event == event).values(**said))
             _log(connection, (node, event), now_ns, Act(verdict, who, note))
+            for key in connection.execute(select(EVENT.c.key).where(EVENT.c.node == node, EVENT.c.id == event)).scalars().all():
+                remarks.add(connection, remarks.Remark(key, event, now_ns, who, verdict, note=note))
 
     def _row(self, connection: Connection, node: str, event: str) -> Row[Any]:
         row = connection.execute(select(EVIDENCE).where(EVIDENCE.c.node == node, EVIDENCE.c.event == event)).one_or_none()

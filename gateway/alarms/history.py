@@ -1,23 +1,33 @@
 """The history of alarms, newest first, in pages."""
 
 import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, select, tuple_
 
 from contract.alarms import AlarmDefinition, State
 from gateway.alarms.lifecycle import Fold
+from gateway.alarms.search import folded, hold
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
 from gateway.alarms.view import Entry, undeclared
 from gateway.database import reading
 
 MAX_PAGE = 1000
+MOST_LOOKED_AT = 20_000  # entries that one search goes through; its cursor leads on from there
 _definition = msgspec.json.Decoder(AlarmDefinition)
 _fold = msgspec.json.Decoder(Fold)
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _CURSOR = re.compile(r"(?P<at>[0-9]{1,18}|[1-8][0-9]{18})~(?P<rank>[01])~(?P<id>[^~]{1,64})~(?P<key>.{1,128})")
 _Place = tuple[int, int, str | int, str]  # time, 0 event or 1 action, id, key
+
+
+class Found(NamedTuple):
+    """Entries that hold the words; ``next`` is the cursor behind all that was looked at, None at the end of the history."""
+
+    entries: list[Entry]
+    next: str | None
 
 
 class HistoryReader:
@@ -43,6 +53,26 @@ class HistoryReader:
             points = connection.execute(select(STATE.c.key, STATE.c.point).where(STATE.c.key.in_(keys)))
             point_of = {row.key: row.point for row in points}
         return [_entry(row, definitions.get(row.key), point_of.get(row.key, "")) for row in rows]
+
+    def search(self, wanted: Sequence[str], *, key: str | None, node: str | None, before: str | None, limit: int) -> Found:
+        """The newest entries behind the cursor that hold every word in title, point, node, definition, name or note. Bounded: see ``next``."""
+        found: list[Entry] = []
+        for _ in range(MOST_LOOKED_AT // MAX_PAGE):
+            page = self.read(key=key, node=node, before=before, limit=MAX_PAGE)
+            for entry in page:
+                before = entry.cursor
+                if hold(wanted, _texts(entry)):
+                    found.append(entry)
+                    if len(found) == limit:
+                        return Found(found, before)
+            if len(page) < MAX_PAGE:
+                return Found(found, None)
+        return Found(found, before)
+
+
+def _texts(entry: Entry) -> Iterator[str]:
+    yield from map(folded, entry.title.values())
+    yield from map(folded, (entry.point, entry.node, entry.definition, entry.who or "", entry.note))
 
 
 def _page(
@@ -111,6 +141,7 @@ def _entry(row: Row[Any], definition: AlarmDefinition | None, point: str) -> Ent
             value=row.value,
             quality=row.quality,
             late=row.late,
+            event=row.id,
             evidence=_strings.decode(row.evidence),
             shadow=declared.shadow,
         )

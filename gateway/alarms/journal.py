@@ -12,7 +12,7 @@ from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trig
 from contract.frames import to_ns
 from contract.messages import Standing
 from gateway import audit
-from gateway.alarms.history import HistoryReader
+from gateway.alarms.history import Found, HistoryReader
 from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
 from gateway.alarms.view import URGENCY, AlarmView, Entry, Recorded, undeclared
@@ -139,11 +139,13 @@ class Journal:
                     audit.record(connection, _audited(event, now_ns, late=True)._replace(kind="alarm.inferred"))
         return changed
 
-    def act(self, key: str, trigger: Trigger, *, who: str, note: str, now_ns: int, until_ns: int | None = None) -> AlarmView:
-        """What a person does about an alarm; ``until_ns`` is when shelving ends, at most 24 hours ahead.
+    def act(
+        self, key: str, trigger: Trigger, *, who: str, note: str, now_ns: int, until_ns: int | None = None, seen: str | None = None
+    ) -> AlarmView:
+        """What a person does about an alarm; ``until_ns`` is when shelving ends, at most 24 hours ahead; ``seen`` is the event they answer for.
 
         Raises UnknownAlarm, and NotPossible with the reason of the state machine, or ``who_required``, ``not_an_action``, ``until_required``,
-        ``until_past`` or ``until_too_far``.
+        ``until_past``, ``until_too_far``, or ``came_again`` when the alarm is another event's by now.
         """
         self._check(trigger, who, now_ns, until_ns)
         with self._engine.begin() as connection:
@@ -152,6 +154,8 @@ class Journal:
                 raise UnknownAlarm(key)
             definition = self._define(connection, key) or undeclared(row.definition, row.point)
             before = _fold.decode(row.after)
+            if seen is not None and seen != before.event:
+                raise NotPossible("came_again")
             answer = step(before.status, trigger, latching=definition.latching, shelvable=definition.shelvable)
             if not answer.changed:
                 raise NotPossible(answer.reason)
@@ -208,6 +212,12 @@ class Journal:
     def history(self, *, key: str | None = None, node: str | None = None, before: str | None = None, limit: int = 100) -> list[Entry]:
         """Newest first by their own times; ``before`` is the cursor of the last entry of the page before. Raises ValueError for a bad one."""
         return self._history.read(key=key, node=node, before=before, limit=limit)
+
+    def search(
+        self, words: Sequence[str], *, key: str | None = None, node: str | None = None, before: str | None = None, limit: int
+    ) -> Found:
+        """Entries that hold every one of the folded words (`search.words`). Raises ValueError for a bad cursor."""
+        return self._history.search(words, key=key, node=node, before=before, limit=limit)
 
     @staticmethod
     def _check(trigger: Trigger, who: str, now_ns: int, until_ns: int | None) -> None:

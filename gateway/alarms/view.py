@@ -96,7 +96,7 @@ class Recorded(NamedTuple):
 class Entry(NamedTuple):
     """One line of history. ``what`` is ``active`` or ``normal`` for an event, the trigger for an action; ``state`` is what it led to.
 
-    ``cursor`` is where the next page begins.
+    ``cursor`` is where the next page begins, ``event`` the id of an event and empty for an action.
     """
 
     cursor: str
@@ -114,6 +114,7 @@ class Entry(NamedTuple):
     value: float | None = None
     quality: str = "good"
     late: bool = False
+    event: str = ""
     evidence: tuple[str, ...] = ()
     who: str | None = None
     note: str = ""

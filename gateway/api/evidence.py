@@ -72,9 +72,14 @@ class Judged(BaseModel):
 
 
 @router.get("", response_model=list[EvidenceShape])
-async def pictures(services: Parts, unreviewed: bool = True, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, object]]:
-    """Pictures that nobody has judged yet, the newest first; all of them with ``unreviewed=false``."""
-    rows = await run_in_threadpool(lambda: services.evidence.pictures(unreviewed=unreviewed, limit=limit))
+async def pictures(
+    services: Parts,
+    unreviewed: bool = True,
+    key: Annotated[str | None, Query(max_length=128)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, object]]:
+    """Pictures that nobody has judged yet, the newest first; all of them with ``unreviewed=false``, those of one alarm with ``key``."""
+    rows = await run_in_threadpool(lambda: services.evidence.pictures(unreviewed=unreviewed, limit=limit, key=key))
     return [
         {**row, "at": to_ms(row["at_ns"]), "received": to_ms(row["received_ns"])}
         | {name: None if row[f"{name}_ns"] is None else to_ms(row[f"{name}_ns"]) for name in ("deleted", "reviewed")}

@@ -50,7 +50,7 @@ class AlarmShape(BaseModel):
 
 
 class EntryShape(BaseModel):
-    """One line of an alarm's history: an event (``active``, ``normal``) or what somebody did (``who`` is set)."""
+    """One line of an alarm's history: an event (``active``, ``normal``; ``event`` is its id) or what somebody did (``who`` is set)."""
 
     cursor: str
     key: str
@@ -67,6 +67,7 @@ class EntryShape(BaseModel):
     value: float | None
     quality: str
     late: bool
+    event: str
     evidence: list[str]
     who: str | None
     note: str
@@ -86,10 +87,44 @@ class _Strict(BaseModel):
 
 
 class Acknowledgement(_Strict):
-    """Who has seen it, and what they have to say about it. ``who`` is for a site without logins: with one, the name of the login counts."""
+    """Who has seen it, and what they have to say about it. ``who`` is for a site without logins: with one, the name of the login counts.
+
+    ``event`` is the alarm's event that they saw: when it came again meanwhile the answer is `came_again`. It counts for an acknowledgement.
+    """
 
     who: str = Field(default="", max_length=100)
     note: str = Field(default="", max_length=2000)
+    event: str | None = Field(default=None, max_length=64)
+
+
+class Seen(_Strict):
+    """An alarm, and the event of it that somebody saw."""
+
+    key: str = Field(max_length=128)
+    event: str = Field(max_length=64)
+
+
+class PageAcknowledgement(_Strict):
+    """Several alarms that one person answers for."""
+
+    alarms: list[Seen] = Field(min_length=1, max_length=100)
+    who: str = Field(default="", max_length=100)
+    note: str = Field(default="", max_length=2000)
+
+
+class Answered(BaseModel):
+    """One of several: ``alarm`` as it stands now, or ``reason`` why it was not acknowledged."""
+
+    key: str
+    reason: str | None
+    alarm: AlarmShape | None
+
+
+class Removal(_Strict):
+    """Who takes an alarm out of service, and why."""
+
+    who: str = Field(default="", max_length=100)
+    reason: str = Field(min_length=1, max_length=2000)
 
 
 class Shelving(_Strict):

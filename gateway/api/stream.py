@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
+from contract.frames import to_ms
 from gateway.annunciator import Annunciator
 from gateway.api.errors import Parts, Refused
 from gateway.live import LiveEvent, Subscription
@@ -38,7 +39,8 @@ def end_streams(app: FastAPI) -> None:
 async def events(request: Request, services: Parts) -> StreamingResponse:
     """Server-sent events: ``hello`` at the beginning, ``alarm``, ``readings``, ``node`` as they come, ``heartbeat`` every 2 s.
 
-    A heartbeat whose ``journal_ok`` is false says that the alarm journal takes nothing now, so that alarms may be missing from what is shown.
+    A heartbeat carries ``flood`` (``since``, and ``alarms`` in the last ten minutes) while alarms come faster than a person takes them in, else
+    null. One whose ``journal_ok`` is false says that the alarm journal takes nothing now, so that alarms may be missing from what is shown.
     ``reload`` tells a client that was too slow that it has missed something: read the state again.
     """
     streams: Streams = request.app.state.streams
@@ -89,7 +91,7 @@ async def _frames(subscription: Subscription, ending: asyncio.Event, annunciator
                 yield _frame(kind, data)
             if asyncio.get_running_loop().time() >= beat:
                 beat = asyncio.get_running_loop().time() + HEARTBEAT
-                yield _frame("heartbeat", {"now": _now_ms(), "journal_ok": not annunciator.trouble})
+                yield _frame("heartbeat", _beat(annunciator))
     finally:
         for task in (end, event):
             if task is not None:
@@ -100,6 +102,12 @@ async def _frames(subscription: Subscription, ending: asyncio.Event, annunciator
 
 def _frame(kind: str, data: object) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + _encoder.encode(data) + b"\n\n"
+
+
+def _beat(annunciator: Annunciator) -> dict[str, object]:
+    flood = annunciator.flood.now(time.time_ns())
+    told = None if flood is None else {"since": to_ms(flood.since_ns), "alarms": flood.alarms}
+    return {"now": _now_ms(), "journal_ok": not annunciator.trouble, "flood": told}
 
 
 def _now_ms() -> int:

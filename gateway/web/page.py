@@ -22,6 +22,7 @@ PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "review": "/review",
     "wall": "/wall",
 }
+OTHERS = {"story": "/alarm/{key}"}  # pages that others lead to
 _templates = Environment(
     loader=PackageLoader("gateway.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -34,7 +35,7 @@ def _shown(name: str) -> Callable[..., Awaitable[HTMLResponse]]:
     return page
 
 
-for _name, _path in PAGES.items():
+for _name, _path in (PAGES | OTHERS).items():
     router.add_api_route(_path, _shown(_name), response_class=HTMLResponse, name=_name)
 
 

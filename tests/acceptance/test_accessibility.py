@@ -15,6 +15,7 @@ from tests.rig.webapp import CO_HIGH, NODE, WebSite, website
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="THE PAGES ARE NOT TESTED: no /usr/bin/chromium (apt-get install chromium)")
 AXE = (Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js").read_text("utf-8")
+STORY = {"story": f"/alarm/{NODE}.co-high"}
 RUN = """async () => {
   const found = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
   return found.violations.map(({ id, impact, nodes }) => [id, impact, nodes.map((node) => node.html.slice(0, 160)).slice(0, 3)]);
@@ -61,7 +62,7 @@ async def test_no_page_shuts_anybody_out(scheme: Literal["light", "dark"], tmp_p
             page = await context.new_page()
             wrong = []
             for language in ("es", "en"):
-                for name, path in PAGES.items():
+                for name, path in (PAGES | STORY).items():
                     await page.goto(f"{site.url}{path}?lang={language}")
                     await page.wait_for_timeout(500)
                     await page.evaluate(AXE)

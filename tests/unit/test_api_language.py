@@ -13,7 +13,7 @@ from gateway.accounts.roles import Role
 from gateway.nodes import Status
 from gateway.web import language
 from gateway.web.language import LANGUAGES, choose, texts
-from gateway.web.page import PAGES
+from gateway.web.page import OTHERS, PAGES
 from tests.rig.webapp import website
 
 WEB = Path(language.__file__).parent
@@ -22,7 +22,7 @@ WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
 ENDINGS: dict[str, set[str]] = {
-    "nav.": set(PAGES),
+    "nav.": {*PAGES, *OTHERS},
     "shift.": {
         *("standing", "aside", "blind", "notes", "done"),
         *("alarms", "mean_rate", "peak_rate", "flood_share", "chattering", "stale", "bad_actor_share"),
@@ -38,8 +38,9 @@ ENDINGS: dict[str, set[str]] = {
     "quality.": {Level.UNCERTAIN, Level.BAD},
     "connection.": {"connecting", "live", "lost"},
     "unit.": {"seconds", "minutes", "hours", "days"},
-    "alarms.": {"acknowledge", "reset", "shelve", "unshelve"},
-    "dialog.": {"acknowledge", "reset", "shelve", "unshelve"},
+    "alarms.": {"acknowledge", "reset", "shelve", "unshelve", "remove", "restore"},
+    "dialog.": {"acknowledge", "acknowledge_page", "reset", "shelve", "unshelve", "remove", "restore"},
+    "sound.": {"on", "off", "blocked"},
     "language.": set(LANGUAGES),
     "chart.range.": {"15m", "1h", "8h", "7d"},
     "quality.reason.": set(),  # other reasons are shown as they are
@@ -96,7 +97,7 @@ class _Text(HTMLParser):
             self.found.append(data)
 
 
-@pytest.mark.parametrize("name", ["frame", *PAGES])
+@pytest.mark.parametrize("name", ["frame", "act_dialog", *PAGES, *OTHERS])
 def test_no_text_stands_in_the_templates(name: str) -> None:
     parser = _Text()
     template = (WEB / "templates" / f"{name}.html").read_text("utf-8")

@@ -5,9 +5,11 @@ import { AlarmList } from "./alarms.js";
 import { Trend } from "./chart.js";
 import { ActDialog } from "./dialog.js";
 import { byId, write } from "./dom.js";
+import { Filter } from "./filter.js";
 import { History } from "./history.js";
 import { NodeList } from "./nodes.js";
 import { get, now, Stream } from "./server.js";
+import { Sound } from "./sound.js";
 import { ValueList } from "./values.js";
 import { clockTime, reasonText, t } from "./words.js";
 
@@ -19,11 +21,16 @@ const values = new ValueList({ chosen: choose });
 const pointOf = (node, point) => values.pointOf(node, point);
 const history = new History({ pointOf });
 const account = new Account();
+const sound = new Sound();
 const dialog = new ActDialog({ account, done: (alarm) => take("alarm", alarm) });
 const alarms = new AlarmList({
   act: (alarm, action) => dialog.open(alarm, action),
   pointOf,
-  changed: (standing) => values.alarmsChanged(standing),
+  filter: new Filter(),
+  changed: (standing) => {
+    values.alarmsChanged(standing);
+    sound.alarmsChanged(standing);
+  },
 });
 
 let waiting = null; // events that come while the snapshot is read; they are applied behind it
@@ -92,7 +99,9 @@ function connection(state, reason = "") {
   const place = byId("connection");
   place.dataset.state = state;
   write(place, t("connection." + state));
+  const settle = alarms.place.hold();
   byId("banner").hidden = state !== "lost";
+  settle();
   const since = t("connection.since", { time: clockTime(heard) });
   write(byId("banner-since"), reason ? `${since} ${t("connection.failed", { reason })}` : since);
 }
@@ -107,8 +116,12 @@ new Stream({
     waiting = null;
     connection("lost");
   },
-  beat: ({ journal_ok: ok }) => {
+  beat: ({ journal_ok: ok, flood }) => {
+    const settle = alarms.place.hold();
     byId("journal-banner").hidden = ok;
+    byId("flood-banner").hidden = flood === null;
+    if (flood) write(byId("flood-text"), t("flood.text", { count: flood.alarms, time: clockTime(flood.since) }));
+    settle();
   },
   event: take,
 });

@@ -1,14 +1,15 @@
 // The dialog in which somebody answers for an alarm with their name. The browser remembers the name, not the note.
 
-import { titleOf } from "./alarms.js";
 import { byId, element } from "./dom.js";
 import { now, post } from "./server.js";
+import { titleOf, worst } from "./standing.js";
 import { duration, reasonText, t } from "./words.js";
 
 const NAME = "muki-operator";
+const REASONED = new Set(["shelve", "remove"]); // they need a reason
 const SHELVED_FOR = [1800, 3600, 4 * 3600, 8 * 3600]; // seconds; a shift is the longest
 
-function remembered() {
+export function remembered() {
   try {
     return localStorage.getItem(NAME) ?? "";
   } catch {
@@ -16,7 +17,7 @@ function remembered() {
   }
 }
 
-function remember(name) {
+export function remember(name) {
   try {
     localStorage.setItem(NAME, name);
   } catch {
@@ -43,17 +44,21 @@ export class ActDialog {
     });
   }
 
-  async open(alarm, action) {
+  // `alarms`: one, or all those of a page with the action `acknowledge_page`.
+  async open(alarms, action) {
     if (!(await this.account.ready())) return;
-    this.alarm = alarm;
+    this.alarms = [alarms].flat();
     this.action = action;
+    const [alarm] = this.alarms;
     byId("dialog-title").textContent = t("dialog." + action);
-    byId("dialog-alarm").textContent = `${t("priority." + alarm.priority)} · ${titleOf(alarm)} · ${alarm.point} · ${alarm.node}`;
-    const shelving = action === "shelve";
-    byId("dialog-shelving").hidden = !shelving;
-    byId("dialog-note-label").textContent = shelving ? t("dialog.reason") : t("dialog.note");
-    this.note.required = shelving;
-    this.submit.textContent = t("alarms." + action);
+    const what = { count: this.alarms.length, priority: t("priority." + worst(this.alarms)) };
+    byId("dialog-alarm").textContent =
+      action === "acknowledge_page" ? t("dialog.several", what) : `${t("priority." + alarm.priority)} · ${titleOf(alarm)} · ${alarm.point} · ${alarm.node}`;
+    byId("dialog-shelving").hidden = action !== "shelve";
+    const reasoned = REASONED.has(action);
+    byId("dialog-note-label").textContent = reasoned ? t("dialog.reason") : t("dialog.note");
+    this.note.required = reasoned;
+    this.submit.textContent = action === "acknowledge_page" ? t("alarms.acknowledge") : t("alarms." + action);
     this.submit.disabled = false;
     this.error.textContent = "";
     this.note.value = "";
@@ -65,10 +70,20 @@ export class ActDialog {
     (this.who.value ? this.note : this.who).focus();
   }
 
-  body(who) {
+  // Resolves to the alarms as they are now; raises why not.
+  async act(who) {
     const note = this.note.value.trim();
-    if (this.action !== "shelve") return { who, note };
-    return { who, reason: note, until: now() + Number(this.duration.value) * 1000 };
+    const [alarm] = this.alarms;
+    if (this.action === "acknowledge_page") {
+      const seen = this.alarms.map(({ key, event }) => ({ key, event }));
+      const answers = await post("/alarms/acknowledge", { who, note, alarms: seen });
+      this.refused = answers.filter(({ reason }) => reason !== null);
+      return answers.filter(({ reason }) => reason === null).map((answer) => answer.alarm);
+    }
+    const body = REASONED.has(this.action) ? { who, reason: note } : { who, note };
+    if (this.action === "shelve") body.until = now() + Number(this.duration.value) * 1000;
+    if (this.action === "acknowledge") body.event = alarm.event;
+    return [await post(`/alarms/${encodeURIComponent(alarm.key)}/${this.action}`, body)];
   }
 
   async send() {
@@ -78,14 +93,14 @@ export class ActDialog {
       this.who.focus();
       return;
     }
-    const { alarm, action } = this;
     if (!this.account.known.name) remember(who);
     this.submit.disabled = true;
     this.error.textContent = "";
+    this.refused = [];
     try {
-      const after = await post(`/alarms/${encodeURIComponent(alarm.key)}/${action}`, this.body(who));
-      this.dialog.close();
-      this.done(after);
+      for (const after of await this.act(who)) this.done(after);
+      if (this.refused.length === 0) this.dialog.close();
+      else this.error.textContent = t("dialog.some", { count: this.refused.length, reason: reasonText(this.refused[0].reason) });
     } catch (error) {
       this.error.textContent = t("dialog.failed", { reason: reasonText(error.reason ?? String(error)) });
       this.submit.disabled = false;

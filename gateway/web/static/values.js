@@ -1,11 +1,10 @@
 // The live values, grouped by asset. Grey while all is well.
 
-import { ASIDE } from "./alarms.js";
 import { byId, element, symbol, write } from "./dom.js";
 import { now } from "./server.js";
+import { ASIDE, RANK } from "./standing.js";
 import { duration, inLanguage, qualityText, t, unitText, valueText } from "./words.js";
 
-const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
 const OLD = 15; // seconds without a reading, or three of the point's periods, until a value is shown as old
 
 const OF_THE_NODE = new Set(["agent", "clock", "disk", "host", "outbox", "output", "processor", "source"]);

@@ -1,9 +1,9 @@
 // The alarms on a wall: nothing to press, the worst first, and aloud when it is blind.
 
-import { ASIDE, inOrder, titleOf, UNACKNOWLEDGED } from "./alarms.js";
 import { byId, element, symbol, write } from "./dom.js";
 import { entered } from "./frame.js";
 import { get, now, Stream } from "./server.js";
+import { ASIDE, inOrder, titleOf, UNACKNOWLEDGED } from "./standing.js";
 import { clockTime, duration, t } from "./words.js";
 
 const SHOWN = 8;

@@ -1,0 +1,10 @@
+"""A short form of the campaign `tests.campaigns.acknowledgement_kills`."""
+
+from pathlib import Path
+
+from tests.campaigns.acknowledgement_kills import rounds
+
+
+def test_a_gateway_that_dies_while_somebody_acknowledges_tells_nothing_untrue(tmp_path: Path) -> None:
+    outcomes = list(rounds(tmp_path, 4, seed=20261125))
+    assert len(outcomes) == 4
