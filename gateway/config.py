@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
 from gateway.aggregates import Aggregate, aggregate_problems
+from gateway.gas.settings import GasConfig, gas_problems
 from gateway.loopback import is_loopback
 from gateway.notify.settings import ChannelSettings, NotifySettings, notify_problems
 from gateway.site_rules import rule_problems
@@ -120,6 +121,7 @@ class GatewayConfig(_Strict):
     notify: NotifySettings = NotifySettings()  # who is told of alarms, and how
     shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins
     aggregates: list[Aggregate] = []  # figures of a shift, a day or an hour
+    gas: GasConfig = GasConfig()  # places, their gas heads and what needs air there
 
     @property
     def effective_access(self) -> Literal["open", "changes", "all"]:
@@ -146,6 +148,7 @@ def read(document: Document) -> GatewayConfig:
     notify = _beside(config.notify, folder)
     problems += [document.problem(("notify", *key), text) for key, text in notify_problems(notify)]
     problems += [document.problem(("aggregates", *key), text) for key, text in aggregate_problems(config.aggregates)]
+    problems += [document.problem(("gas", *key), text) for key, text in gas_problems(config.gas)]
     if problems:
         raise DocumentError(problems)
     return config.model_copy(

@@ -7,8 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from contract.units import convert, standard_pressure_kpa, unit
 from contract.values import check_point
 from edge.processing import ProcessorSettings
-from edge.processing.exposure_limits import limits_of
 from edge.processing.shift_limits import brief_scala, ds594_art62, ds594_art63
+from rules.exposure_limits import limits_of
 from rules.shifts import TimeOfDay, ZoneName, check_one_clock
 
 _FITTING = {"gas fraction", "mass concentration"}

@@ -18,11 +18,12 @@ COOKIE = "muki_language"
 PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "alarms": "/",
     "nodes": "/nodes",
+    "gas": "/gas",
     "shift": "/shift",
     "review": "/review",
     "wall": "/wall",
 }
-OTHERS = {"story": "/alarm/{key}"}  # pages that others lead to
+OTHERS = {"story": "/alarm/{key}", "gas_test": "/gas/test/{number}"}  # pages that others lead to
 _templates = Environment(
     loader=PackageLoader("gateway.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )

@@ -16,11 +16,11 @@ from contract.values import GOOD, Reading, bad, uncertain
 from edge.processing import ProcessorContext
 from edge.processing.dose import Dose
 from edge.processing.exposure import ExposureProcessor
-from edge.processing.exposure_limits import PE_RSSOM, limits_of
 from edge.processing.exposure_settings import ExposureSettings
 from edge.processing.gas_mixture import GasMixtureProcessor, GasMixtureSettings
 from edge.processing.o2_pressure import O2PressureProcessor, O2PressureSettings
 from edge.processing.shift_limits import brief_scala, ds594_art62, ds594_art63
+from rules.exposure_limits import PE_RSSOM, limits_of
 from rules.shifts import Shifts
 
 SECOND = 1_000_000_000

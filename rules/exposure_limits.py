@@ -37,6 +37,30 @@ PE_RSSOM: Final = MappingProxyType(
         "respirable-quartz": ExposureLimits("mg/m3", 0.05, None, None, _ANEXO_15, "medium"),
     }
 )
+
+
+class Breathable(NamedTuple):
+    """Between which values a place may be entered, in ``unit``; None where there is no bound."""
+
+    unit: str
+    least: float | None
+    most: float | None
+    source: str
+    certainty: Certainty
+
+
+# For an entry: the long-term limit also for the moment, so that nobody walks into what a shift may not bear.
+PE_ENTRY: Final = MappingProxyType(
+    {
+        "O2": Breathable("%vol", 19.5, 22.5, "D.S. 024-2016-EM, art. 246 b (19.5); DS 055-2010-EM, Anexo 4 (22.5)", "high"),
+        "CH4": Breathable("%vol", None, 0.5, "30 CFR 57.22232: ventilate from 0.5 %", "high"),
+        **{
+            name: Breathable(limits.unit, None, limits.twa, limits.source, limits.certainty)
+            for name, limits in PE_RSSOM.items()
+            if limits.unit == "ppm"
+        },
+    }
+)
 TABLES: Final = MappingProxyType({"pe-rssom": PE_RSSOM})
 
 
