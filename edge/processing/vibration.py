@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 from contract.messages import PointDeclaration
 from contract.values import GOOD, Quality, Reading, bad, uncertain, worst
 from edge.items import Item, Waveform
-from edge.processing import ProcessorContext, ProcessorSettings
+from edge.processing import ProcessorContext, ProcessorSettings, spectra
 from edge.processing.severity import Baseline
 from edge.processing.spectrum import (
     LEAST_PERIODS,
@@ -89,6 +89,9 @@ class VibrationSettings(ShaftSettings):
         None, ge=5, le=200, description="Waveforms of which the machine's own envelope level is learnt; envelope_rise is over it"
     )
     baseline_name: str = Field("", max_length=64, description="Another text learns the baseline anew, as after a new bearing")
+    spectra: float | None = Field(
+        None, ge=1, le=86_400, description="Seconds between spectra that are told as points: velocity, and the envelope with a bearing"
+    )
     full_scale: float | None = Field(
         None, gt=0, description="Where the sensor clips, in the unit of the samples; found from the signal if not said"
     )
@@ -127,6 +130,8 @@ class VibrationProcessor:
             *(["zone"] if self._zone else []),
             *([f"{line}_ratio" for line in _LINES] if self._orders else []),
         ]
+        self._lines = spectra.names(self._orders) if settings.spectra else None
+        self._told_ns = 0  # when spectra were told last
 
     def wants(self) -> frozenset[str]:
         return frozenset(name for name in (self._settings.input, self._settings.rpm_point) if name is not None)
@@ -145,6 +150,8 @@ class VibrationProcessor:
             found["zone"] = PointDeclaration("1", "analog", (1, 4), asset, text)
         if self._orders is not None:
             found |= {f"{line}_ratio": PointDeclaration("1", "analog", (0, 1000), asset, text) for line, text in _RATIOS.items()}
+        if self._lines is not None and self._settings.spectra is not None:
+            found |= spectra.declarations(self._lines, asset, self._settings.spectra)
         return {f"{self._settings.input}/{name}": declaration for name, declaration in found.items()}
 
     def start(self) -> None:
@@ -159,10 +166,13 @@ class VibrationProcessor:
             return []
         time_ns = (item.start_ns + round(len(item.samples) / item.rate_hz * 1e9)) // 1_000_000 * 1_000_000
         values, quality = self._judge(item, time_ns)
+        lines = {name: values.pop(name) for name in [*values] if "/" in name or name.endswith("_order")}
         own = self._rise(values, quality, time_ns)
         prefix = self._settings.input
         told = [(name, own.get(name) or self._valued(values.get(name), quality)) for name in self._outputs]
-        return [Reading(f"{prefix}/{name}", time_ns, *said) for name, said in told]
+        return [Reading(f"{prefix}/{name}", time_ns, *said) for name, said in told] + [
+            Reading(f"{prefix}/{name}", time_ns, value, quality) for name, value in lines.items()
+        ]
 
     def _rise(self, values: dict[str, float], quality: Quality, time_ns: int) -> dict[str, tuple[float | None, Quality]]:
         """``envelope_rise`` with a quality of its own; nothing where the waveform could not be judged, or no envelope be made."""
@@ -216,6 +226,10 @@ class VibrationProcessor:
                 values[name] = rms_acceleration(spectrum, first, last)
         if self._zone is not None:
             values["zone"] = float(zone(velocity, self._zone.limits))
+        due = self._lines is not None and not 0 <= time_ns - self._told_ns < (self._settings.spectra or 0) * 1e9
+        if due and self._lines is not None:
+            self._told_ns = time_ns
+            values |= spectra.velocity_lines(self._lines, spectrum, waveform.rate_hz)
         low_hz, high_hz = self._settings.envelope_band or (min(2000.0, 0.15 * waveform.rate_hz), 0.4 * waveform.rate_hz)
         if high_hz <= waveform.rate_hz / 2 and (self._baseline is not None or (self._orders is not None and rpm is not None)):
             envelope = envelope_spectrum(quick, waveform.rate_hz, (low_hz, high_hz))
@@ -223,6 +237,9 @@ class VibrationProcessor:
                 values["envelope_rms"] = float(np.sqrt(np.sum(envelope[1][1:] ** 2) / 2))
             if self._orders is not None and rpm is not None:
                 values |= _ratios(*envelope, rpm / 60, self._orders)
+                if due and self._lines is not None:
+                    values |= spectra.envelope_lines(self._lines, *envelope, rpm / 60)
+                    values |= {f"{line}_order": float(order) for line, order in zip(self._orders._fields, self._orders, strict=True)}
         return values, self._doubt(waveform, low)
 
     def _doubt(self, waveform: Waveform, low_hz: float) -> Quality:

@@ -397,3 +397,39 @@ def test_at_an_odd_rate_the_figures_are_those_of_an_even_one() -> None:
     odd = named(processor(bands={"low": [50, 200]}).process(waveform(tone(100, rate=49_999), 49_999.0)))
     even = named(processor(bands={"low": [50, 200]}).process(waveform(tone(100, rate=51_200), 51_200.0)))
     assert odd == pytest.approx(even, rel=0.005)
+
+
+def test_spectra_are_told_as_points_so_often_and_no_more() -> None:
+    made = processor(rpm=1800, bearing=BEARING, spectra=10.0)
+    declared = made.points()
+    one = named(made.process(waveform(tone(95.0))))
+    lines = {name: value for name, value in one.items() if name.startswith("spectrum/")}
+    assert len(lines) == 54
+    assert one.keys() <= {name.removeprefix("pump-1/vibration/de/") for name in declared}
+    loudest = max(lines, key=lambda name: lines[name] or 0)
+    assert loudest == "spectrum/hz-00089", "95 Hz lies between 89.8 and 100.8 Hz"
+    assert lines[loudest] == pytest.approx(one["rms_velocity"], rel=0.01)
+    assert sum((value or 0) ** 2 for value in lines.values()) == pytest.approx((one["rms_velocity"] or 0) ** 2, rel=0.02)
+    assert not any("/" in name for name in named(made.process(waveform(tone(100.0)))))
+    later = Waveform(INPUT, START + 10_000_000_000, 12_800.0, np.asarray(tone(95.0), np.float32))
+    assert sum(name.startswith("spectrum/") for name in named(made.process(later))) == 54
+
+
+def test_the_envelope_shows_its_line_at_the_order_of_the_fault() -> None:
+    made = processor(rpm=1800, bearing=BEARING, spectra=1.0)
+    order = made.process(waveform(tone(100.0)))
+    bpfo = named(order)["bpfo_order"]
+    assert bpfo is not None
+    rate, seconds = 12_800.0, 2.0
+    time = np.arange(int(rate * seconds)) / rate
+    struck = np.sin(2 * np.pi * 3000 * time) * (1 + np.sin(2 * np.pi * 30 * bpfo * time))
+    found = named(processor(rpm=1800, bearing=BEARING, spectra=1.0).process(waveform(struck)))
+    lines = {name: value or 0.0 for name, value in found.items() if name.startswith("envelope/")}
+    assert len(lines) == 120
+    assert max(lines, key=lambda name: lines[name]) == f"envelope/order-{round(10 * bpfo):03}"
+
+
+def test_without_a_bearing_there_are_no_orders() -> None:
+    found = named(processor(spectra=1.0).process(waveform(tone(100.0))))
+    assert any(name.startswith("spectrum/") for name in found)
+    assert not any("order" in name for name in found)
