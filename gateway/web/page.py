@@ -18,12 +18,13 @@ COOKIE = "muki_language"
 PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "alarms": "/",
     "nodes": "/nodes",
+    "assets": "/assets",
     "gas": "/gas",
     "shift": "/shift",
     "review": "/review",
     "wall": "/wall",
 }
-OTHERS = {"story": "/alarm/{key}", "gas_test": "/gas/test/{number}"}  # pages that others lead to
+OTHERS = {"story": "/alarm/{key}", "asset": "/asset/{node}/{asset}", "gas_test": "/gas/test/{number}"}  # pages that others lead to
 _templates = Environment(
     loader=PackageLoader("gateway.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )

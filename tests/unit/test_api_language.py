@@ -50,7 +50,8 @@ ENDINGS: dict[str, set[str]] = {
     "dialog.": {"acknowledge", "acknowledge_page", "reset", "shelve", "unshelve", "remove", "restore"},
     "sound.": {"on", "off", "blocked"},
     "language.": set(LANGUAGES),
-    "chart.range.": {"15m", "1h", "8h", "7d"},
+    "chart.range.": {"1m", "15m", "1h", "8h", "7d", "30d", "1y"},
+    "asset.": {"spectrum", "envelope"},
     "quality.reason.": set(),  # other reasons are shown as they are
     "reason.": {"other"},
     "role.": set(Role),

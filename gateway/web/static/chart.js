@@ -5,9 +5,12 @@ import { get, now } from "./server.js";
 import { clockTime, dayText, limitText, measured, minuteTime, moment, reasonText, settings, t, unitText } from "./words.js";
 import { nameOf } from "./values.js";
 
-const RANGES = { "15m": 900, "1h": 3600, "8h": 28800, "7d": 604800 };
+const RANGES = { "1m": 60, "15m": 900, "1h": 3600, "8h": 28800, "7d": 604800, "30d": 2592000, "1y": 31622400 };
 const BUCKETS = 400;
 const REFRESH = 300000; // ms: what arrived late is read again
+
+// Values without a neighbour, which no line would show.
+const alone = (values) => values.flatMap((value, place) => (value !== null && (values[place - 1] ?? null) === null && (values[place + 1] ?? null) === null ? [place] : []));
 
 export class Trend {
   constructor() {
@@ -132,7 +135,7 @@ export class Trend {
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const font = "12px system-ui, sans-serif";
     const axis = { stroke: colour("--text-soft"), font, grid: { stroke: colour("--line-soft"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-    const days = this.range === "7d";
+    const days = RANGES[this.range] > 172800;
     return {
       width: this.place.clientWidth,
       height: 300,
@@ -142,12 +145,12 @@ export class Trend {
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (plot, low, high) => this.span(low, high) } },
       axes: [
-        { ...axis, space: days ? 70 : 60, values: (plot, ticks) => ticks.map((tick) => (days ? dayText(tick * 1000) : minuteTime(tick * 1000))), incrs: days ? [86400] : [60, 300, 600, 900, 1800, 3600, 7200] },
+        { ...axis, space: days ? 70 : 60, values: (plot, ticks) => ticks.map((tick) => (days ? dayText(tick * 1000) : minuteTime(tick * 1000))), incrs: days ? [86400, 7 * 86400, 30 * 86400] : [10, 60, 300, 600, 900, 1800, 3600, 7200] },
         { ...axis, size: 58, values: (plot, ticks) => ticks.map(limitText) },
       ],
       series: [
         {},
-        { stroke: colour("--series"), width: 2, points: { size: 5 } },
+        { stroke: colour("--series"), width: 2, points: { size: 5, filter: (plot, index, show) => (show ? null : alone(plot.data[index])) } },
         { stroke: "transparent", points: { show: false } },
         { stroke: "transparent", points: { show: false } },
       ],
@@ -193,7 +196,7 @@ export class Trend {
       write(byId("chart-readout"), "");
       return;
     }
-    const at = this.range === "7d" ? moment(times[index] * 1000, now()) : clockTime(times[index] * 1000);
+    const at = RANGES[this.range] > 172800 ? moment(times[index] * 1000, now()) : clockTime(times[index] * 1000);
     const unit = unitText(this.point.unit);
     write(byId("chart-readout"), `${at}   ${measured(means[index])} ${unit}   (${measured(lows[index])} – ${measured(highs[index])})`);
   }

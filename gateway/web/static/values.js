@@ -10,6 +10,8 @@ const OLD = 15; // seconds without a reading, or three of the point's periods, u
 const OF_THE_NODE = new Set(["agent", "clock", "disk", "host", "outbox", "output", "processor", "source"]);
 
 const ofTheNode = (point) => point.asset === point.node && OF_THE_NODE.has(point.point.split("/")[1]);
+// One line of a spectrum is for the page of its asset.
+export const isLine = (point) => /\/(spectrum|envelope)\/(hz|order)-\d+$|_order$/.test(point);
 export const seriesKey = (node, point) => `${node} ${point}`;
 export const nameOf = (point) => inLanguage(point.description, point.point.split("/").slice(1).join(" / ").replaceAll("_", " "));
 
@@ -31,7 +33,7 @@ export class ValueList {
   // A snapshot of the server; values that came over the stream meanwhile and are newer stay.
   replace(points) {
     const before = this.points;
-    this.points = new Map(points.map((point) => [seriesKey(point.node, point.point), point]));
+    this.points = new Map(points.filter(({ point }) => !isLine(point)).map((point) => [seriesKey(point.node, point.point), point]));
     for (const [key, point] of this.points) {
       const known = before.get(key);
       if (known && (known.time ?? 0) > (point.time ?? 0)) Object.assign(point, { value: known.value, quality: known.quality, time: known.time });
@@ -94,9 +96,11 @@ export class ValueList {
     }
     this.rows.clear();
     const cards = [...assets.values()].map((points) => {
-      const heading = element("h3", {}, points[0].asset, element("span", {}, points[0].node));
+      const own = points.every(ofTheNode);
+      const title = own ? points[0].asset : element("a", { href: `/asset/${points[0].node}/${points[0].asset}` }, points[0].asset);
+      const heading = element("h3", {}, title, element("span", {}, points[0].node));
       const rows = points.map((point) => this.row(point));
-      if (!points.every(ofTheNode)) return element("section", { class: "asset" }, heading, ...rows);
+      if (!own) return element("section", { class: "asset" }, heading, ...rows);
       // What a node says of itself is for the engineer: folded, behind the plant.
       heading.firstChild.replaceWith(t("values.node", { node: points[0].node }));
       return element("details", { class: "asset" }, element("summary", {}, heading), ...rows);

@@ -1,0 +1,1 @@
+"""Assets: their condition, when a zone was crossed, spectra with their past, and what people noted."""
