@@ -133,7 +133,8 @@ class Demo:
         mine_process = self._launch("mine", ["simulate", "run", "first-shift", "--dir", str(mine)], environment, endpoints.exists)
         gateway = self.folder / "gateway"
         gateway.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SITE / "gateway.yaml", gateway / "gateway.yaml")
+        for name in ("gateway.yaml", "plan.svg"):
+            shutil.copy(SITE / name, gateway / name)
         ready = f"http://{self.host}:{self.port}/ready"
         self._launch("gateway", ["gateway", "run", str(gateway / "gateway.yaml")], environment, lambda: _answers(ready))
         for name, address in json.loads(endpoints.read_text()).items():

@@ -1,5 +1,6 @@
 """The gateway's configuration: one YAML file, unknown keys refused, every error with file and line."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from gateway.aggregates import Aggregate, aggregate_problems
 from gateway.gas.settings import GasConfig, gas_problems
 from gateway.loopback import is_loopback
 from gateway.notify.settings import ChannelSettings, NotifySettings, notify_problems
+from gateway.plan.settings import PlanConfig, media_type
 from gateway.site_rules import rule_problems
 from rules.settings import AlarmSettings
 from rules.shifts import TimeOfDay
@@ -122,6 +124,7 @@ class GatewayConfig(_Strict):
     shifts: Annotated[list[TimeOfDay], Field(min_length=1, max_length=12)] = ["07:00", "19:00"]  # when each begins
     aggregates: list[Aggregate] = []  # figures of a shift, a day or an hour
     gas: GasConfig = GasConfig()  # places, their gas heads and what needs air there
+    plan: PlanConfig = PlanConfig()  # the site's plan until somebody draws another
 
     @property
     def effective_access(self) -> Literal["open", "changes", "all"]:
@@ -149,11 +152,23 @@ def read(document: Document) -> GatewayConfig:
     problems += [document.problem(("notify", *key), text) for key, text in notify_problems(notify)]
     problems += [document.problem(("aggregates", *key), text) for key, text in aggregate_problems(config.aggregates)]
     problems += [document.problem(("gas", *key), text) for key, text in gas_problems(config.gas)]
+    picture = folder / config.plan.picture if config.plan.picture is not None else None
+    problems += [document.problem(("plan", "picture"), text) for text in _picture_problems(picture)]
     if problems:
         raise DocumentError(problems)
     return config.model_copy(
         update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir, "notify": notify}
+        | {"plan": config.plan.model_copy(update={"picture": picture})}
     )
+
+
+def _picture_problems(picture: Path | None) -> Iterator[str]:
+    if picture is None:
+        return
+    try:
+        media_type(picture.read_bytes())
+    except (OSError, ValueError) as error:
+        yield f"{picture}: {error.strerror if isinstance(error, OSError) else error}"
 
 
 def _beside(notify: NotifySettings, folder: Path) -> NotifySettings:

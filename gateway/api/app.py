@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from contract import CONTRACT_VERSION
-from gateway.api import access, alarms, assets, audit, evidence, gas, history, points, remarks, shift, site, stream
+from gateway.api import access, alarms, assets, audit, evidence, gas, history, plan, points, remarks, shift, site, stream
 from gateway.api.errors import Refused, invalid, no_route, refused, said
 from gateway.api.protection import Protection
 from gateway.api.shapes import ErrorShape
@@ -36,7 +36,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.streams = stream.Streams()
     said_of_all: dict[int | str, dict[str, object]] = {422: {"model": ErrorShape, "description": "what is wrong with the request"}}
-    rooms = (alarms, assets, audit, evidence, gas, history, points, remarks, shift, site, stream)
+    rooms = (alarms, assets, audit, evidence, gas, history, plan, points, remarks, shift, site, stream)
     for router in (room.router for room in rooms):
         seeing: dict[int | str, dict[str, object]] = {401: {"model": ErrorShape, "description": "log in"}}
         app.include_router(router, prefix=PREFIX, responses=said_of_all | seeing, dependencies=[Depends(access.may_see)])

@@ -9,7 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.loopback import is_loopback
 
 MAX_BODY = 64 << 10
+PICTURE = "/api/v1/plan/picture"  # the one body that is no JSON, and the one answer that a stranger may have drawn
+MAX_PICTURE = 4 << 20
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/svg+xml"})
+_NOTHING_RUNS = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -38,10 +42,12 @@ class Protection:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                if scope["path"] == PICTURE:
+                    headers["Content-Security-Policy"] = _NOTHING_RUNS
                 headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
             await send(message)
 
-        refusal = refuse(scope["method"], Headers(scope=scope), loopback=self._loopback)
+        refusal = refuse(scope["method"], Headers(scope=scope), loopback=self._loopback, path=scope["path"])
         if refusal is None:
             await self._app(scope, receive, send_protected)
             return
@@ -49,7 +55,7 @@ class Protection:
         await JSONResponse({"reason": reason, "detail": detail}, status)(scope, receive, send_protected)
 
 
-def refuse(method: str, headers: Headers, *, loopback: bool) -> tuple[int, str, str] | None:
+def refuse(method: str, headers: Headers, *, loopback: bool, path: str = "") -> tuple[int, str, str] | None:
     """Why a request is not served (status, reason, detail), None when it is.
 
     Browsers say in Sec-Fetch-Site where a request comes from; where they cannot (plain HTTP to another machine), Origin must be our Host.
@@ -65,18 +71,22 @@ def refuse(method: str, headers: Headers, *, loopback: bool) -> tuple[int, str, 
     origin = headers.get("origin")
     if fetch_site not in {None, "same-origin", "none"} or (fetch_site is None and origin is not None and origin.split("//")[-1] != host):
         return HTTPStatus.FORBIDDEN, "cross_site", "this request comes from another site: only the gateway's own page may send it"
-    return _refuse_body(headers)
+    return _refuse_body(headers, picture=path == PICTURE)
 
 
-def _refuse_body(headers: Headers) -> tuple[int, str, str] | None:
-    """A form of another site cannot send JSON without asking first, and a body has a length that is bounded."""
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+def _refuse_body(headers: Headers, *, picture: bool) -> tuple[int, str, str] | None:
+    """A form of another site can send neither JSON nor a picture without asking first, and a body has a length that is bounded."""
+    kind, most = headers.get("content-type", "").partition(";")[0].strip().lower(), MAX_PICTURE if picture else MAX_BODY
+    if picture:
+        if kind not in _PICTURES:
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "no_picture", f"send the body as one of {', '.join(sorted(_PICTURES))}"
+    elif kind != "application/json":
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json", "send the body as Content-Type: application/json"
     length = headers.get("content-length", "")
     if not length.isdecimal():
         return HTTPStatus.LENGTH_REQUIRED, "length_required", "send a Content-Length"
-    if int(length) > MAX_BODY:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"{length} bytes: a body has at most {MAX_BODY}"
+    if int(length) > most:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"{length} bytes: a body has at most {most}"
     return None
 
 

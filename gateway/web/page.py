@@ -18,6 +18,7 @@ COOKIE = "muki_language"
 PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "alarms": "/",
     "nodes": "/nodes",
+    "plan": "/plan",
     "assets": "/assets",
     "gas": "/gas",
     "shift": "/shift",

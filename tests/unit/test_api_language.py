@@ -52,6 +52,7 @@ ENDINGS: dict[str, set[str]] = {
     "language.": set(LANGUAGES),
     "chart.range.": {"1m", "15m", "1h", "8h", "7d", "30d", "1y"},
     "asset.": {"spectrum", "envelope"},
+    "plan.": {"what", "name", "x", "y", "radius", "remove"},
     "quality.reason.": set(),  # other reasons are shown as they are
     "reason.": {"other"},
     "role.": set(Role),

@@ -1,0 +1,1 @@
+"""The site's plan: a picture, and what stands where on it."""
