@@ -66,10 +66,11 @@ async def test_an_alarm_appears_within_a_second_and_is_acknowledged_by_keyboard(
             await expect(row).to_contain_text(text)
         await expect(page.locator("#announcer")).to_contain_text("CO alto en la galería norte")
 
-        for _ in range(16):  # to the button by the keyboard alone
+        for _ in range(60):  # to the button by the keyboard alone
             await page.keyboard.press("Tab")
             if await row.locator("button").evaluate("button => button === document.activeElement"):
                 break
+        await expect(row.locator("button")).to_be_focused()
         await page.keyboard.press("Enter")
         await expect(page.locator("#dialog-who")).to_be_focused()
         await page.keyboard.press("Enter")  # without a name nothing happens

@@ -2,6 +2,7 @@
 
 import math
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,14 @@ def breathe(site: WebSite, co: float, *, since: int = 60) -> None:
         site.read({"gas-2/co": co, "gas-2/o2": 20.8, "fan-3/airflow": 150.0}, ago=ago)
 
 
+def an_hour_in() -> dict[str, Any]:
+    """A twelve-hour shift that began an hour ago, whatever the time is."""
+    began = datetime.now(UTC) - timedelta(hours=1)
+    return {"time_zone": "UTC", "shifts": [f"{time:%H:%M}" for time in (began, began + timedelta(hours=12))]}
+
+
 async def test_the_board_says_what_is_measured_and_what_is_not(tmp_path: Path) -> None:
-    async with website(tmp_path, born=False, **gas()) as site, httpx.AsyncClient(base_url=site.url) as client:
+    async with website(tmp_path, born=False, **gas(), **an_hour_in()) as site, httpx.AsyncClient(base_url=site.url) as client:
         site.born(points=POINTS)
         place = (await client.get("/api/v1/gas")).json()["places"][0]
         assert [(one["gas"], one["state"], one["why"]) for one in place["gases"]] == [
