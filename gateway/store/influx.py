@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.values import IDENTIFIER, POINT
 from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
+from gateway.store.influx_chart import Chart, statements
 from gateway.store.influx_lines import (
+    DELETED,
     MEASUREMENT,
     NOTHING,
     QUALITY,
@@ -21,22 +23,22 @@ from gateway.store.influx_lines import (
     sample_of,
     split_point,
 )
+from gateway.store.influx_rollups import InfluxRollups
 from gateway.store.influx_server import PROBE, InfluxServer, LinesRefused
 from gateway.store.intake import MAX_TIME_NS, Checker
-from gateway.store.rollup import Kept, grid
+from gateway.store.rollup import Kept, grid, pieces
 from gateway.store.slots import check_limit, check_range
-from gateway.store.summary import bucket, summarised
 
 _BODY_BYTES = 2_000_000  # a request; InfluxDB 1.x takes 25 MB, a Pi's memory would rather not
 _STATEMENTS = 100  # a request
+_PAGE = 1000  # rows
 _GAP_NS = 3_600 * 1_000_000_000
 
 
 class InfluxStore:
     """Keeps times to the nanosecond. A write is acknowledged after InfluxDB's write-ahead log is on disk (``wal-fsync-delay`` 0, its default).
 
-    Of a refused frame, the lines of its other assets may be stored. Two gateways may write to one database as long as they do not give one series
-    and instant two different contents.
+    Of a refused frame, the lines of its other assets may be stored. One gateway writes to one database: it knows which rollups its writes touch.
     """
 
     class Settings(BaseModel):
@@ -77,6 +79,7 @@ class InfluxStore:
         self._encoder = LineEncoder()
         self._lock = threading.Lock()
         self._newest: dict[str, int] = {}
+        self._rollups = InfluxRollups(self._server, self._lock, self._samples)
         self._closed = False
 
     # --- writing
@@ -85,15 +88,18 @@ class InfluxStore:
         self._check_open()
         intake = self._checker.accept(frames)
         with self._lock:
-            existing = self._existing(intake.frames)
-            lines = [self._encoder.encode(frame, existing.get(frame.node, NOTHING)) for frame in intake.frames]
+            frames = intake.recent(self._rollups.kept().raw_from_ns)
+            existing = self._existing(frames)
+            lines = [self._encoder.encode(frame, existing.get(frame.node, NOTHING)) for frame in frames]
             try:
+                if marks := self._rollups.marks(frames):
+                    self._server.write(marks)
                 for chunk in _chunks(lines):
-                    self._send(intake.frames, lines, chunk, intake.refused)
+                    self._send(frames, lines, chunk, intake.refused)
             except StoreUnavailable:
                 self._newest.clear()  # some of the batch may be stored: ask again
                 raise
-            for frame in intake.frames:
+            for frame in frames:
                 self._newest[frame.node] = max(self._newest[frame.node], frame.time_ns)
         intake.raise_refused()
 
@@ -175,7 +181,21 @@ class InfluxStore:
             else:
                 numbers[one] = (time_ns, value)
         chosen = numbers.keys() | texts.keys() if series is None else [one for one in series if one in numbers or one in texts]
-        return {one: sample for one in chosen if (sample := self._newer(one, numbers.get(one), texts.get(one)))}
+        deleted = {one for one in chosen if (text := texts.get(one)) and text[1] == DELETED}
+        newest = {one: self._newest_kept(one) if one in deleted else self._newer(one, numbers.get(one), texts.get(one)) for one in chosen}
+        return {one: sample for one, sample in newest.items() if sample is not None}
+
+    def _newest_kept(self, series: Series) -> Sample | None:
+        """The newest reading of a series whose last ones were deleted."""
+        end_ns, field = MAX_TIME_NS + 1, split_point(series.point)[1]
+        columns = f"{_quoted(field)}, {_quoted(field + QUALITY)}"
+        while True:
+            (found,) = self._server.query(f"SELECT {columns} {_from(series, 0, end_ns)} ORDER BY time DESC LIMIT {_PAGE}")
+            rows = [row for one in found for row in one["values"]]
+            sample = next((sample for row in rows if (sample := sample_of(*row)) is not None), None)
+            if sample is not None or len(rows) < _PAGE:
+                return sample
+            end_ns = int(rows[-1][0])
 
     def _newer(self, series: Series, number: tuple[int, float] | None, text: tuple[int, str] | None) -> Sample | None:
         """The newer of the last number and the last quality; at one instant the two are one reading."""
@@ -191,56 +211,69 @@ class InfluxStore:
     def raw(self, series: Series, start_ns: int, end_ns: int, limit: int = 10_000) -> list[Sample]:
         check_range(start_ns, end_ns)
         check_limit(limit)
-        return self._samples(series, start_ns, end_ns, f" LIMIT {limit}")
+        return self._samples(series, start_ns, end_ns, limit)
 
-    def _samples(self, series: Series, start_ns: int, end_ns: int, limit: str = "") -> list[Sample]:
+    def _samples(self, series: Series, start_ns: int, end_ns: int, limit: int | None = None) -> list[Sample]:
+        """The first ``limit`` readings; rows that were deleted are none, and count for none."""
         self._check_open()
-        if not _is_legal(series) or end_ns <= max(start_ns, 0):
-            return []
-        field = split_point(series.point)[1]
-        columns = f"{_quoted(field)}, {_quoted(field + QUALITY)}"
-        (found,) = self._server.query(f"SELECT {columns} {_from(series, start_ns, end_ns)}{limit}")
-        samples = (sample_of(*row) for one in found for row in one["values"])
-        return [sample for sample in samples if sample is not None]
+        samples: list[Sample] = []
+        field = split_point(series.point)[1] if _is_legal(series) else ""
+        while field and end_ns > max(start_ns, 0):
+            asked = "" if limit is None else f" LIMIT {limit - len(samples)}"
+            columns = f"{_quoted(field)}, {_quoted(field + QUALITY)}"
+            (found,) = self._server.query(f"SELECT {columns} {_from(series, start_ns, end_ns)}{asked}")
+            rows = [row for one in found for row in one["values"]]
+            told = [sample_of(*row) for row in rows]
+            samples += [sample for sample in told if sample is not None]
+            if limit is None or len(rows) == 0 or len(samples) >= limit or all(told):
+                break
+            start_ns = int(rows[-1][0]) + 1
+        return samples
 
     def buckets(self, series: Series, start_ns: int, end_ns: int, count: int) -> list[Bucket]:
-        first, width, _ = grid(start_ns, end_ns, count, Kept())
         self._check_open()
-        if not _is_legal(series) or end_ns <= max(start_ns, 0):
-            return []
-        field = split_point(series.point)[1]
-        name, text, origin = _quoted(field), _quoted(field + QUALITY), _from(series, start_ns, end_ns)
-        slotted = f"GROUP BY time({width}ns, {first % width}ns) fill(none)"
-        numbers, unsure, bad, voided = self._server.query(
-            f"SELECT min({name}), max({name}), mean({name}), count({name}), last({name}) {origin} {slotted}",
-            f"SELECT count({text}) {origin} AND {text} =~ /^uncertain/ {slotted}",
-            f"SELECT count({text}) {origin} AND {text} =~ /^bad/ {slotted}",
-            f"SELECT count({_quoted(field + VOID)}) {origin} {slotted}",
-        )
-        worst = {row[0]: rank for rank, found in ((1, unsure), (2, bad)) for one in found for row in one["values"] if row[1]}
-        slots = {
-            row[0]: bucket(row[0], row[1], row[2], row[3] * row[4], row[4], row[5], worst.get(row[0], 0))
-            for one in numbers
-            for row in one["values"]
-            if row[4]
-        }
-        # Slots in which a bad reading overwrote a number that InfluxDB cannot delete are counted from the samples.
-        for slot in [row[0] for one in voided for row in one["values"] if row[1]]:
-            slots.pop(slot, None)
-            again = summarised(self._samples(series, max(slot, start_ns), min(slot + width, end_ns)), slot, width)
-            slots.update({one.start_ns: one for one in again})
-        return [slots[slot] for slot in sorted(slots)]
+        while True:
+            kept = self._rollups.kept()
+            slots = grid(start_ns, end_ns, count, kept)
+            if not _is_legal(series) or end_ns <= max(start_ns, 0):
+                return []
+            stale = self._rollups.stale(series, start_ns, end_ns) if slots.level else []
+            cut = sorted(pieces(slots.level, start_ns, end_ns, kept, stale), key=lambda piece: piece.start_ns)
+            asked = [statements(series, piece, slots) for piece in cut if piece.end_ns > 0]
+            answers = self._server.query(*(one for some in asked for one in some)) if asked else []
+            chart = Chart(series, slots, self._samples)
+            for piece, some in zip((piece for piece in cut if piece.end_ns > 0), asked, strict=True):
+                chart.take(piece, answers[: len(some)])
+                answers = answers[len(some) :]
+            if self._rollups.kept()[1:] == kept[1:]:  # else retention has dropped what was being read
+                return chart.buckets()
 
     def kept(self) -> Kept:
-        return Kept()
+        self._check_open()
+        return self._rollups.kept()
 
     def maintain(self, now_ns: int, retention: Retention) -> bool:
-        """There are no rollups here yet, and nothing is dropped: that is the server's retention policy."""
-        return False
+        """On 1.x. On 2.x and 3.x nothing is rolled up and nothing dropped: that is the server's retention policy."""
+        self._check_open()
+        return self._rollups.maintain(now_ns, retention)
 
     def delete(self, series: Series, start_ns: int, end_ns: int) -> int:
-        """Raises StoreUnavailable: InfluxDB deletes whole assets only, not one of their signals."""
-        raise StoreUnavailable(f"{self._server.url}: InfluxDB cannot delete the readings of one point; delete the asset's at the server")
+        """The number of each reading is overwritten by 0 and its quality says that it is deleted: InfluxDB deletes whole assets only."""
+        self._check_open()
+        start_ns, end_ns = max(start_ns, 0), min(end_ns, MAX_TIME_NS + 1)
+        if not _is_legal(series) or end_ns <= start_ns:
+            return 0
+        asset, field = split_point(series.point)
+        with self._lock:
+            samples = self._samples(series, start_ns, end_ns)
+            lines = [
+                f'{MEASUREMENT},asset={asset},node={series.node} {field}=0,{field}{VOID}=t,{field}{QUALITY}="{DELETED}" {sample.time_ns}\n'.encode()
+                for sample in samples
+            ]
+            for chunk in _chunks(lines):
+                self._server.write(b"".join(lines[chunk.start : chunk.stop]))
+            self._rollups.empty(series, start_ns, end_ns)
+        return len(samples)
 
     def scan(self, start_ns: int, end_ns: int, series: Sequence[Series] | None = None) -> Iterator[Any]:
         from gateway.store.scan import SLICE_ROWS, slices, table_of
@@ -249,12 +282,12 @@ class InfluxStore:
         chosen = self.series() if series is None else list(series)
 
         def begin(low: int, high: int) -> int | None:
-            return min((sample.time_ns for one in chosen for sample in self._samples(one, low, high, " LIMIT 1")), default=None)
+            return min((sample.time_ns for one in chosen for sample in self._samples(one, low, high, 1)), default=None)
 
         def fetch(low: int, high: int) -> Any | None:
             rows: list[tuple[Series, Sample]] = []
             for one in chosen:
-                rows += [(one, sample) for sample in self._samples(one, low, high, f" LIMIT {SLICE_ROWS + 1}")]
+                rows += [(one, sample) for sample in self._samples(one, low, high, SLICE_ROWS + 1)]
                 if len(rows) > SLICE_ROWS and high - low > 1:
                     return None
             return table_of(rows)

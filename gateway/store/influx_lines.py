@@ -18,6 +18,7 @@ from gateway.store import Sample, StoreFrame
 MEASUREMENT = "readings"
 QUALITY = ".quality"
 VOID = ".void"
+DELETED = "deleted"  # the quality of a reading that somebody deleted: InfluxDB can delete no single field
 _SIGNAL = ".signal"
 _RESERVED = frozenset({"time", "node", "asset"})
 _TEMPLATES = 10_000
@@ -44,10 +45,12 @@ def quality_text(value: float | None, quality: str) -> str:
 def sample_of(time_ns: int, number: float | None, text: str | None) -> Sample | None:
     """The reading that the two fields tell of; None where there is none. Where there is a text, it decides.
 
-    None as well for a text that speaks of a number which is not there: the line was being written while it was read.
+    None as well for one that was deleted, and for a text that speaks of a number which is not there: the line was being written while it was read.
     """
     if text is None:
         return None if number is None else Sample(time_ns, float(number), "good")
+    if text == DELETED:
+        return None
     quality, _, told = text.partition(" ")
     if quality.startswith("bad"):
         return Sample(time_ns, float(told) if told else None, quality)

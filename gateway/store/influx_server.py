@@ -37,6 +37,10 @@ class LinesRefused(Exception):
         self.dropped = int(found[1]) if found else None
 
 
+class QueryRefused(StoreUnavailable):
+    """The server answers, and cannot do this one statement."""
+
+
 class Writer(Protocol):
     """Posts lines and returns the HTTP status and the body of the answer. Raises urllib3's errors."""
 
@@ -167,6 +171,11 @@ class InfluxServer:
             )
         return found.removeprefix("v")
 
+    def version(self) -> Version:
+        """Of the server; (0, 0) for one that says something else. Raises StoreUnavailable."""
+        self._connected()
+        return _parsed(self.version_text)
+
     # --- the way there
 
     def _connected(self) -> Writer:
@@ -218,7 +227,8 @@ class InfluxServer:
             raise StoreUnavailable(f"{self.url}: the answer to a query is not InfluxDB's: {text[:200]!r}") from error
         for result in results:
             if "error" in result:
-                raise self._unavailable(200, str(result["error"]))
+                refused = self._unavailable(200, str(result["error"]))
+                raise refused if isinstance(refused, _DatabaseMissing) else QueryRefused(str(refused))
         return [result.get("series", []) for result in results]
 
     def _unavailable(self, status: int, reason: str) -> StoreUnavailable:

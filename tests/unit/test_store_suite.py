@@ -420,11 +420,6 @@ DAY = 24 * HOUR
 TWO_HOURS = Retention(raw_ns=2 * HOUR)
 
 
-def without_influx(kind: str) -> None:
-    if kind == "influx":
-        pytest.skip("NOT BUILT: the InfluxDB store has no rollups, no retention of its own and no deleting of one point")
-
-
 def settle(store: TimeSeriesStore, now_ns: int, retention: Retention = KEEP_ALL) -> None:
     for _ in range(500):
         if not store.maintain(now_ns, retention):
@@ -499,7 +494,7 @@ def test_rollups_agree_with_a_naive_recomputation_after_anything(  # noqa: PLR09
         elif what == "upkeep":
             now_ns = max(now_ns, T0 + how * SECOND)
             store.maintain(now_ns, KEEP_ALL)
-        elif what == "delete" and kind != "influx":
+        elif what == "delete":
             low = T0 + how[0] * SECOND
             gone = [at for at in stored if low <= at < low + how[1] * SECOND]
             assert store.delete(series, low, low + how[1] * SECOND) == len(gone)
@@ -515,7 +510,6 @@ def test_rollups_agree_with_a_naive_recomputation_after_anything(  # noqa: PLR09
 
 
 def test_what_retention_drops_is_still_in_the_chart(store: TimeSeriesStore, kind: str) -> None:
-    without_influx(kind)
     samples = [Sample(T0 + at * 20 * SECOND, float(at % 97), "uncertain:stale" if at % 50 == 0 else "good") for at in range(6 * 180)]
     store.write([one(CO, *sample) for sample in samples])
     now_ns = T0 + 6 * HOUR
@@ -538,7 +532,6 @@ def test_what_retention_drops_is_still_in_the_chart(store: TimeSeriesStore, kind
 
 
 def test_what_is_older_than_the_retention_is_refused_and_changes_no_chart(store: TimeSeriesStore, kind: str) -> None:
-    without_influx(kind)
     store.write([one(CO, T0 + at * MINUTE, float(at)) for at in range(5 * 60)])
     settle(store, T0 + 5 * HOUR, TWO_HOURS)
     before = store.buckets(CO, T0, T0 + 5 * HOUR, 5)
@@ -552,7 +545,6 @@ def test_what_is_older_than_the_retention_is_refused_and_changes_no_chart(store:
 
 
 def test_what_is_not_rolled_up_is_not_dropped(store: TimeSeriesStore, kind: str) -> None:
-    without_influx(kind)
     if kind == "memory":
         return
     store.write([one(CO, T0 + at * MINUTE, float(at)) for at in range(5 * 60)])
@@ -565,7 +557,6 @@ def test_what_is_not_rolled_up_is_not_dropped(store: TimeSeriesStore, kind: str)
 
 
 def test_a_deleted_range_is_gone_from_readings_and_charts(store: TimeSeriesStore, kind: str) -> None:
-    without_influx(kind)
     neighbour = Series("node-1", "gas-2/o2")
     samples = [Sample(T0 + at * MINUTE, float(at), "good") for at in range(4 * 60)]
     store.write([StoreFrame("node-1", sample.time_ns, {"gas-2/co": sample.value or 0.0, "gas-2/o2": 20.9}, {}) for sample in samples])
