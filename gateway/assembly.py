@@ -36,7 +36,7 @@ from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.notify.receipts import Receipts
 from gateway.notify.room import Notifications
-from gateway.opening import open_parts
+from gateway.opening import open_links, open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
@@ -62,6 +62,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, *, store: TimeSeriesStore | None = None, waiting_values: int = WAITING_VALUES) -> None:
         """Opens the database and, unless one is given, the store. Raises CannotStart."""
+        links = open_links(config)
         if store is None:
             engine, store = open_parts(config)
         else:
@@ -121,8 +122,9 @@ class Gateway:
             time_zone=config.time_zone,
             standing=annunciator.standing,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+            links=links,
         )
-        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence)
+        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence, links)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,

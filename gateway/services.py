@@ -16,6 +16,7 @@ from gateway.ledger import Ledger
 from gateway.live import LiveBus
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.link import Links
 from gateway.notify.receipts import Receipts
 from gateway.store import TimeSeriesStore
 from rules.shifts import Shifts
@@ -52,6 +53,7 @@ class Services:
     throttle: Throttle
     receipts: Receipts
     evidence: Evidence
+    links: Links | None = None
 
     @property
     def shifts(self) -> Shifts:

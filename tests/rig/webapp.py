@@ -29,6 +29,7 @@ from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.notify.receipts import Receipts
+from gateway.opening import open_links
 from gateway.rejects import Rejects
 from gateway.services import Services
 from gateway.store import StoreFrame
@@ -99,7 +100,7 @@ class WebSite:
         )
         self.kept: list[tuple[str, str]] = []
         self.refused: list[tuple[str, str]] = []
-        self.services = Services(config, engine, self.store, ledger, *parts, *people, self.evidence)
+        self.services = Services(config, engine, self.store, ledger, *parts, *people, self.evidence, open_links(config))
         self.app = create_app(self.services)
         self._events = 0
 

@@ -36,6 +36,7 @@ ENDINGS: dict[str, set[str]] = {
     "gas.part.": {"people", "diesel", "wood", "heat", "other", "leakage"},
     "gas.verdict.": {"clear", "no_data", "bad", "outside", "gap", "too_soon", "wrong_unit"},
     "gas.reason.": {"missing", "outside"},
+    "link.worth.": {"open", "acknowledged", "came_again", "nothing", "expired", "not_allowed"},
     "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),
