@@ -17,7 +17,7 @@ from gateway.web.page import OTHERS, PAGES
 from tests.rig.webapp import website
 
 WEB = Path(language.__file__).parent
-SOURCES = [*sorted((WEB / "static").glob("*.js")), *sorted((WEB / "templates").glob("*.html"))]
+SOURCES = [*sorted((WEB / "static").glob("*.js")), *sorted((WEB / "templates").glob("*.html")), WEB.parent / "shift_pdf.py"]
 WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
