@@ -36,10 +36,11 @@ from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.notify.receipts import Receipts
 from gateway.notify.room import Notifications
-from gateway.opening import open_parts
+from gateway.opening import open_links, open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
 from gateway.session import Incoming, Session
+from gateway.sign_ins import SignIns
 from gateway.site_rules import SiteRules
 from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable, TimeSeriesStore
 from gateway.upkeep import keep_up
@@ -62,6 +63,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, *, store: TimeSeriesStore | None = None, waiting_values: int = WAITING_VALUES) -> None:
         """Opens the database and, unless one is given, the store. Raises CannotStart."""
+        links = open_links(config)
         if store is None:
             engine, store = open_parts(config)
         else:
@@ -121,8 +123,9 @@ class Gateway:
             time_zone=config.time_zone,
             standing=annunciator.standing,
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
+            links=links,
         )
-        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence)
+        self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence, SignIns(engine, people[0]), links)
         self.ingest = Ingest(
             config.site,
             nodes=nodes,
@@ -165,6 +168,7 @@ class Gateway:
             "notify": self.notifications.run(),
             "upkeep": keep_up(self.services.store, _retention(self.services.config)),
             "evidence": self.evidence.run(),
+            "sign-ins": self.services.sign_ins.run(),
         }
         self._tasks = [asyncio.create_task(room, name=f"gateway-{name}") for name, room in rooms.items()]
         return self
@@ -189,6 +193,7 @@ class Gateway:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self.services.sign_ins.settle(time.time_ns(), ending=True)
         with contextlib.suppress(SQLAlchemyError):
             self.services.nodes.save(view.node for view in self.services.nodes.views(time.time_ns()))
         self.services.store.close()

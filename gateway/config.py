@@ -178,5 +178,9 @@ def _beside(notify: NotifySettings, folder: Path) -> NotifySettings:
         own = {
             key: str(folder / value) if key.endswith("_file") and isinstance(value, str) else value for key, value in channel.own.items()
         }
-        channels.append(ChannelSettings.model_validate({"name": channel.name, "type": channel.type, "language": channel.language, **own}))
+        channels.append(
+            ChannelSettings.model_validate(
+                {"name": channel.name, "type": channel.type, "language": channel.language, "person": channel.person, **own}
+            )
+        )
     return notify.model_copy(update={"channels": channels})

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contract.documents import Document, DocumentError
 from gateway.config import GatewayConfig, read
 from gateway.database import open_database
+from gateway.notify.link import Links, open_secret
 from gateway.store import StoreUnavailable, TimeSeriesStore
 from gateway.store.opening import open_store, store_class
 
@@ -34,6 +35,18 @@ def open_parts(config: GatewayConfig) -> tuple[Engine, TimeSeriesStore]:
     except (OSError, ValueError, StoreUnavailable) as error:
         engine.dispose()
         raise CannotStart(f"store {config.store.type}: {error}") from error
+
+
+def open_links(config: GatewayConfig) -> Links | None:
+    """What signs the links in messages; None where no channel is one person's. Raises CannotStart."""
+    if not any(channel.person for channel in config.notify.channels):
+        return None
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        secret = open_secret(config.data_dir / "links.key")
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"the key of the links: {error}") from error
+    return Links(secret, page=config.notify.page, hold_for=config.notify.links_for)
 
 
 def _explain(error: Exception, config: GatewayConfig) -> str:

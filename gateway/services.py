@@ -16,7 +16,9 @@ from gateway.ledger import Ledger
 from gateway.live import LiveBus
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
+from gateway.notify.link import Links
 from gateway.notify.receipts import Receipts
+from gateway.sign_ins import SignIns
 from gateway.store import TimeSeriesStore
 from rules.shifts import Shifts
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 class Services:
     """The parts of a running gateway.
 
-    ``store``, ``ledger``, ``journal``, ``users``, ``passes``, ``receipts`` and ``rejects.recent`` block: call them in a worker thread.
+    ``store``, ``ledger``, ``journal``, ``users``, ``passes``, ``sign_ins``, ``receipts`` and ``rejects.recent`` block: call them in a worker thread.
     ``nodes``, ``bus`` and ``annunciator`` belong to the event loop and never block. Whoever changes an alarm (``journal.act``) hands the
     view to ``annunciator.announce(view)`` on the event loop: that tells the live bus and the retained alarm topic.
     """
@@ -52,6 +54,8 @@ class Services:
     throttle: Throttle
     receipts: Receipts
     evidence: Evidence
+    sign_ins: SignIns
+    links: Links | None = None
 
     @property
     def shifts(self) -> Shifts:

@@ -53,12 +53,13 @@ class Passes:
         self._engine = engine
         self._idle_ns = round(idle_after * SECOND)
 
-    def begin(self, name: str, *, now_ns: int) -> str:
-        """A session for somebody whose password was right: the secret that the browser keeps."""
+    def begin(self, name: str, *, now_ns: int, address: str = "") -> str:
+        """A session for somebody whose password was right: the secret that the browser keeps. ``address``: from where, for the audit."""
         secret = secrets.token_urlsafe(32)
         with self._engine.begin() as connection:
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.begun_ns < now_ns - LIFETIME * SECOND))
             connection.execute(insert(_SESSIONS).values(hash=_hash(secret), name=name, begun_ns=now_ns, acted_ns=now_ns))
+            audit.record(connection, audit.Entry(now_ns, "session.begin", name, name, {"address": address[:100]}))
         return secret
 
     def session(self, secret: str, *, now_ns: int, acting: bool) -> Person | None:
@@ -78,13 +79,17 @@ class Passes:
         return Person(row.name, Role(row.role))
 
     def end(self, secret: str) -> None:
+        this = _SESSIONS.c.hash == _hash(secret)
         with self._engine.begin() as connection:
-            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.hash == _hash(secret)))
+            name = connection.execute(select(_SESSIONS.c.name).where(this)).scalar_one_or_none()
+            if name is not None and connection.execute(delete(_SESSIONS).where(this)).rowcount:
+                audit.record(connection, audit.Entry(time.time_ns(), "session.end", name, name, {}))
 
     def end_all(self, name: str) -> None:
         """Of somebody whose password or account is no longer what it was."""
         with self._engine.begin() as connection:
-            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.name == name))
+            if ended := connection.execute(delete(_SESSIONS).where(_SESSIONS.c.name == name)).rowcount:
+                audit.record(connection, audit.Entry(time.time_ns(), "session.end_all", audit.SHELL, name, {"sessions": ended}))
 
     def issue(self, name: str, role: Role, *, now_ns: int) -> str:
         """A token for a program, shown this once. Raises ValueError where the name is taken."""

@@ -77,6 +77,11 @@ class Users:
             row = connection.execute(select(USERS).where(USERS.c.name == name, USERS.c.active)).one_or_none()
         return None if row is None else User(row.name, Role(row.role), True, row.since_ns)
 
+    def known(self, name: str) -> bool:
+        """Whether somebody has or had this name."""
+        with reading(self._engine) as connection:
+            return connection.execute(select(USERS.c.name).where(USERS.c.name == name)).one_or_none() is not None
+
     def verify(self, name: str, password: str) -> User | None:
         """Who this is, or None. Takes as long for a name that does not exist as for a wrong password."""
         with reading(self._engine) as connection:

@@ -140,9 +140,19 @@ class Journal:
         return changed
 
     def act(
-        self, key: str, trigger: Trigger, *, who: str, note: str, now_ns: int, until_ns: int | None = None, seen: str | None = None
+        self,
+        key: str,
+        trigger: Trigger,
+        *,
+        who: str,
+        note: str,
+        now_ns: int,
+        until_ns: int | None = None,
+        seen: str | None = None,
+        by: str = "",
     ) -> AlarmView:
-        """What a person does about an alarm; ``until_ns`` is when shelving ends, at most 24 hours ahead; ``seen`` is the event they answer for.
+        """What a person does about an alarm; ``until_ns`` is when shelving ends, at most 24 hours ahead; ``seen`` is the event they answer for;
+        ``by`` is for the audit: by what way they did it, where it is not the usual one.
 
         Raises UnknownAlarm, and NotPossible with the reason of the state machine, or ``who_required``, ``not_an_action``, ``until_required``,
         ``until_past``, ``until_too_far``, or ``came_again`` when the alarm is another event's by now.
@@ -179,7 +189,8 @@ class Journal:
             )
             self._save(connection, key, after, at_ns)
             what = {"note": note, "until_ns": until_ns, "at_ns": at_ns, "state": after.state.value, "event": after.event}
-            audit.record(connection, audit.Entry(now_ns, f"alarm.{trigger.value}", action.who, key, what))
+            told = what | ({"by": by} if by else {})
+            audit.record(connection, audit.Entry(now_ns, f"alarm.{trigger.value}", action.who, key, told))
             return AlarmView(key, row.node, row.point, definition, after, row.version + 1)
 
     def expire_shelved(self, *, now_ns: int) -> list[AlarmView]:

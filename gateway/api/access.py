@@ -99,19 +99,22 @@ async def session(services: Parts, person: Whoever) -> dict[str, object]:
 )
 async def log_in(request: Request, response: Response, services: Parts, given: Login) -> dict[str, object]:
     """Begins a session, which the browser keeps in a cookie that no script can read."""
-    keys = [f"name {given.name}", f"address {request.client.host if request.client else ''}"]
+    address = request.client.host if request.client else ""
+    keys = [f"name {given.name}", f"address {address}"]
     now = time.monotonic()
     if (wait := max(services.throttle.wait(key, now) for key in keys)) > 0:
+        await _refused(services, given.name, address, "too_often")
         detail = f"wrong too often: try again in {wait:.0f} s"
         raise Refused(429, "too_often", detail)
     user = await run_in_threadpool(services.users.verify, given.name, given.password)
     if user is None:
         for key in keys:
             services.throttle.failed(key, now)
+        await _refused(services, given.name, address, "wrong_password")
         raise Refused(401, "wrong_password", "name or password is wrong")
     for key in keys:
         services.throttle.succeeded(key)
-    secret = await run_in_threadpool(lambda: services.passes.begin(user.name, now_ns=time.time_ns()))
+    secret = await run_in_threadpool(lambda: services.passes.begin(user.name, now_ns=time.time_ns(), address=address))
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(COOKIE, secret, max_age=_COOKIE_AGE, httponly=True, samesite="strict", secure=secure)
     return _shown(services, Person(user.name, user.role))
@@ -124,6 +127,10 @@ async def log_out(request: Request, response: Response, services: Parts) -> dict
         await run_in_threadpool(services.passes.end, secret)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return _shown(services, ANYBODY if services.config.effective_access == "open" else None)
+
+
+async def _refused(services: Services, name: str, address: str, why: str) -> None:
+    await run_in_threadpool(lambda: services.sign_ins.refused(name, address, why, now_ns=time.time_ns()))
 
 
 def _shown(services: Services, person: Person | None) -> dict[str, object]:

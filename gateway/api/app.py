@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from contract import CONTRACT_VERSION
-from gateway.api import access, alarms, assets, audit, evidence, gas, history, plan, points, remarks, shift, site, stream
+from gateway.api import access, alarms, assets, audit, evidence, gas, history, link, plan, points, remarks, shift, site, stream
 from gateway.api.errors import Refused, invalid, no_route, refused, said
 from gateway.api.protection import Protection
 from gateway.api.shapes import ErrorShape
@@ -41,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
         seeing: dict[int | str, dict[str, object]] = {401: {"model": ErrorShape, "description": "log in"}}
         app.include_router(router, prefix=PREFIX, responses=said_of_all | seeing, dependencies=[Depends(access.may_see)])
     app.include_router(access.router, prefix=PREFIX, responses=said_of_all)
+    app.include_router(link.router, prefix=PREFIX, responses=said_of_all)
     app.include_router(site.watch, prefix="")
     app.include_router(site.watch, prefix=PREFIX, include_in_schema=False)
     app.include_router(page.router)

@@ -1,8 +1,10 @@
 """Routes of the shift: its report, its notes, and handovers that were signed."""
 
 import json
+import threading
 import time
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
@@ -22,6 +24,9 @@ _REFUSALS: dict[int | str, dict[str, object]] = {
     401: {"model": ErrorShape, "description": "log in"},
     403: {"model": ErrorShape, "description": "this needs another role"},
 }
+_PRINTING = threading.BoundedSemaphore(2)  # a long one is work for seconds: more would slow everybody
+Language = Annotated[Literal["es", "en"] | None, Query(description="The site's without it")]
+Number = Annotated[int, Path(ge=1, le=2**53)]
 At = Annotated[str | None, Query(description="A time in the shift; now without it")]
 
 
@@ -77,6 +82,13 @@ async def shift_csv(services: Parts, at: At = None) -> Response:
     return Response(as_csv(told), media_type="text/csv; charset=utf-8", headers=headers)
 
 
+@router.get(".pdf", response_class=Response)
+async def shift_pdf(services: Parts, at: At = None, lang: Language = None) -> Response:
+    """The same on paper, unsigned."""
+    told = await _report(services, at)
+    return await _printed(services, told, lang, None, f"shift-{int(told['start']) // 1000}")
+
+
 @router.post("/notes", response_model=dict[str, Any], responses=_REFUSALS)
 async def note(services: Parts, person: Operator, given: NewNote) -> dict[str, Any]:
     """Adds a note to the shift that runs. Notes are never changed."""
@@ -108,13 +120,39 @@ async def signed(services: Parts, limit: Annotated[int, Query(ge=1, le=500)] = 5
     return [_shape(one) for one in await run_in_threadpool(lambda: handovers(services.engine, limit=limit))]
 
 
+@router.get("/signed/{number}.pdf", response_class=Response, responses={404: {"model": ErrorShape, "description": "no such handover"}})
+async def signed_pdf(services: Parts, number: Number, lang: Language = None) -> Response:
+    """A signed handover on paper: the report as it was, who signed, and its SHA-256 on every page."""
+    found = await _signed(services, number)
+    return await _printed(services, json.loads(found.report), lang, found, f"handover-{number}")
+
+
 @router.get("/signed/{number}", response_model=SignedShape)
-async def one_signed(services: Parts, number: Annotated[int, Path(ge=1, le=2**53)]) -> dict[str, object]:
+async def one_signed(services: Parts, number: Number) -> dict[str, object]:
     """One of them, with its report as it was."""
+    found = await _signed(services, number)
+    return {**_shape(found), "report": json.loads(found.report)}
+
+
+async def _signed(services: Services, number: int) -> Handover:
     found = await run_in_threadpool(lambda: handovers(services.engine, number=number))
     if not found:
         raise Refused(404, "unknown_handover", f"there is no handover {number}: see GET /shift/signed")
-    return {**_shape(found[0]), "report": json.loads(found[0].report)}
+    return found[0]
+
+
+async def _printed(services: Services, told: Mapping[str, Any], lang: str | None, kept: Handover | None, name: str) -> Response:
+    from gateway.shift_pdf import as_pdf
+
+    config = services.config
+    if not _PRINTING.acquire(blocking=False):
+        raise Refused(503, "too_many_exports", "two reports are being made: wait for one")
+    try:
+        made = await run_in_threadpool(lambda: as_pdf(told, language=lang or config.language, time_zone=config.time_zone, signed=kept))
+    finally:
+        _PRINTING.release()
+    headers = {"Content-Disposition": f'attachment; filename="{config.site}-{name}.pdf"'}
+    return Response(made, media_type="application/pdf", headers=headers)
 
 
 async def _report(services: Services, at: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.alarms.view import AlarmView
 from gateway.notify.settings import Route
 
 SECOND = 1_000_000_000  # ns
-_UNACKNOWLEDGED = frozenset({State.UNACKNOWLEDGED, State.RETURNED, State.LATCHED_UNACKNOWLEDGED})
+UNACKNOWLEDGED = frozenset({State.UNACKNOWLEDGED, State.RETURNED, State.LATCHED_UNACKNOWLEDGED})
 
 
 class Notice(NamedTuple):
@@ -32,7 +32,7 @@ def due(views: Iterable[AlarmView], routes: Sequence[Route], sent: Collection[No
     """
     found: dict[Notice, None] = {}
     for view in views:
-        if view.state in _UNACKNOWLEDGED and view.now.event and not view.now.unseen:
+        if view.state in UNACKNOWLEDGED and view.now.event and not view.now.unseen:
             for notice in _of(view, routes, now_ns, local):
                 if notice not in sent:
                     found[notice] = None

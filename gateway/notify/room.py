@@ -13,9 +13,10 @@ from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority,
 from gateway.alarms.view import URGENCY, AlarmView
 from gateway.notify import ChannelFailed, Message, Notifier
 from gateway.notify.due import Notice, due
+from gateway.notify.link import Links
 from gateway.notify.receipts import Receipts
 from gateway.notify.settings import ChannelSettings, NotifySettings, channel_class
-from gateway.notify.text import message, test_message, texts
+from gateway.notify.text import SHOWN, Invitation, message, test_message, texts
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class _Channel:
         kind = channel_class(settings.type)
         self.name = settings.name
         self.language = settings.language or language
+        self.person = settings.person
         self.notifier: Notifier = kind(kind.Settings.model_validate(settings.own))
         self.failures = 0
         self.next_try = 0.0  # steady s
@@ -50,6 +52,7 @@ class Notifications:
         time_zone: str,
         standing: Callable[[], Iterable[AlarmView]],
         malfunction: Callable[[AlarmDefinition, bool], None],
+        links: Links | None = None,
         backoff: float = FIRST_BACKOFF,
     ) -> None:
         self._settings = settings
@@ -57,6 +60,7 @@ class Notifications:
         self._site, self._zone = site, ZoneInfo(time_zone)
         self._standing = standing
         self._malfunction = malfunction
+        self._links = links
         self._backoff = backoff
         self._channels = {one.name: _Channel(one, language) for one in settings.channels}
 
@@ -103,7 +107,15 @@ class Notifications:
     async def _send(self, channel: _Channel, notices: Sequence[Notice], views: Sequence[AlarmView]) -> None:
         escalated = all(notice.after > 0 for notice in notices)
         page = self._settings.page
-        told = message(views, site=self._site, language=channel.language, zone=self._zone, page=page, escalated=escalated)
+        told = message(
+            views,
+            site=self._site,
+            language=channel.language,
+            zone=self._zone,
+            page=page,
+            escalated=escalated,
+            invitations=self._invitations(channel, views),
+        )
         try:
             await asyncio.to_thread(channel.notifier.send, told)
             await asyncio.to_thread(lambda: self._receipts.keep(notices, now_ns=time.time_ns()))
@@ -116,6 +128,16 @@ class Notifications:
             log.info("channel=%s told of %s", channel.name, ", ".join(sorted({notice.key for notice in notices})))
             channel.failures, channel.next_try = 0, 0.0
             self._malfunction(failing(channel.name), False)
+
+    def _invitations(self, channel: _Channel, views: Sequence[AlarmView]) -> dict[str, Invitation]:
+        """A link for each alarm, where the channel is one person's."""
+        if self._links is None or channel.person is None:
+            return {}
+        now_ns = time.time_ns()
+        return {
+            view.key: Invitation(channel.person, *self._links.invite(view.key, view.now.event, channel.person, now_ns=now_ns))
+            for view in views[:SHOWN]
+        }
 
     def _failed(self, channel: _Channel, why: str) -> None:
         pause = min(LONGEST_BACKOFF, self._backoff * 2.0 ** min(channel.failures, 20))

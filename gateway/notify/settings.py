@@ -30,6 +30,7 @@ class ChannelSettings(BaseModel):
     name: Name
     type: str = "apprise"
     language: Literal["es", "en"] | None = None
+    person: Annotated[str, Field(min_length=1, max_length=100)] | None = None  # who alone reads it: they may acknowledge by a link
 
     @property
     def own(self) -> dict[str, Any]:
@@ -78,11 +79,12 @@ class Route(_Strict):
 
 
 class NotifySettings(_Strict):
-    """``page``: the address of the page as people reach it, for the link in a message."""
+    """``page``: the address of the page as people reach it, for the links in a message; ``links_for``: seconds that a link to acknowledge holds."""
 
     channels: list[ChannelSettings] = []
     routes: list[Route] = []
     page: str = ""
+    links_for: Annotated[float, Field(ge=60, le=604_800)] = 28_800.0
 
 
 def channel_class(name: str) -> type[Any]:
@@ -103,6 +105,11 @@ def notify_problems(settings: NotifySettings) -> Iterator[Problem]:
         if channel.name in names:
             yield ("channels", index, "name"), f"{channel.name!r} is taken; choose another"
         names.add(channel.name)
+        if channel.person is not None and not settings.page.startswith(("http://", "https://")):
+            yield (
+                ("channels", index, "person"),
+                "a link to acknowledge needs notify.page: write the page's address as people reach it, https://…",
+            )
         try:
             channel_class(channel.type).Settings.model_validate(channel.own)
         except ValueError as error:

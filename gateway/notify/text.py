@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from contract.alarms import Priority
@@ -21,8 +22,28 @@ def texts(language: str) -> Mapping[str, str]:
     return loaded
 
 
-def message(views: Sequence[AlarmView], *, site: str, language: str, zone: ZoneInfo, page: str, escalated: bool) -> Message:
-    """One message about one or several alarms, the first the most urgent. A flood is one message, not a hundred."""
+class Invitation(NamedTuple):
+    """A link by which ``person`` acknowledges one alarm; ``until``: Unix seconds."""
+
+    person: str
+    address: str
+    until: int
+
+
+def message(
+    views: Sequence[AlarmView],
+    *,
+    site: str,
+    language: str,
+    zone: ZoneInfo,
+    page: str,
+    escalated: bool,
+    invitations: Mapping[str, Invitation] | None = None,
+) -> Message:
+    """One message about one or several alarms, the first the most urgent. A flood is one message, not a hundred.
+
+    ``invitations`` are keyed by the alarm's key.
+    """
     words = texts(language)
     first = views[0]
     urgent = any(view.definition.priority is Priority.CRITICAL for view in views)
@@ -32,6 +53,9 @@ def message(views: Sequence[AlarmView], *, site: str, language: str, zone: ZoneI
     lines = [words["escalated"]] if escalated else []
     for view in views[:SHOWN]:
         lines += _lines(view, words, language, zone)
+        if invitations and (invited := invitations.get(view.key)) is not None:
+            until = datetime.fromtimestamp(invited.until, zone).strftime("%d/%m %H:%M")
+            lines.append(words["link"].format(person=invited.person, until=until, link=invited.address))
     if len(views) > SHOWN:
         lines.append(words["more"].format(count=len(views) - SHOWN))
     if page:

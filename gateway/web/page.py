@@ -25,7 +25,12 @@ PAGES = {  # in the order of the navigation; the name in it is `nav.NAME`
     "review": "/review",
     "wall": "/wall",
 }
-OTHERS = {"story": "/alarm/{key}", "asset": "/asset/{node}/{asset}", "gas_test": "/gas/test/{number}"}  # pages that others lead to
+OTHERS = {
+    "story": "/alarm/{key}",
+    "asset": "/asset/{node}/{asset}",
+    "gas_test": "/gas/test/{number}",
+    "acknowledge": "/ack/{token}",
+}  # pages that others lead to
 _templates = Environment(
     loader=PackageLoader("gateway.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )

@@ -12,6 +12,7 @@ from gateway.handover import Note, write_note
 from gateway.web.page import PAGES
 from tests.acceptance.test_page import ARGUMENTS, CHROMIUM
 from tests.rig.webapp import CO_HIGH, NODE, WebSite, website
+from tests.unit.test_link import NOTIFY, link_of
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="THE PAGES ARE NOT TESTED: no /usr/bin/chromium (apt-get install chromium)")
 AXE = (Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js").read_text("utf-8")
@@ -54,7 +55,7 @@ def busy(site: WebSite) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_shuts_anybody_out(scheme: Literal["light", "dark"], tmp_path: Path) -> None:
-    async with website(tmp_path, born=False, approve_nodes=True) as site, async_playwright() as playwright:
+    async with website(tmp_path, born=False, approve_nodes=True, notify=NOTIFY) as site, async_playwright() as playwright:
         busy(site)
         chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         try:
@@ -62,7 +63,7 @@ async def test_no_page_shuts_anybody_out(scheme: Literal["light", "dark"], tmp_p
             page = await context.new_page()
             wrong = []
             for language in ("es", "en"):
-                for name, path in (PAGES | STORY).items():
+                for name, path in (PAGES | STORY | {"acknowledge": f"/ack/{link_of(site)}"}).items():
                     await page.goto(f"{site.url}{path}?lang={language}")
                     await page.wait_for_timeout(500)
                     await page.evaluate(AXE)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.async_api import expect
+from pypdf import PdfReader
 
 from contract.alarms import Trigger
 from gateway.handover import handovers
@@ -50,6 +51,12 @@ async def test_a_shift_is_handed_over_by_keyboard(tmp_path: Path) -> None:
         assert kept.untouched
         assert "Revisar el ventilador 2" in kept.report
         assert not kept._replace(report=kept.report.replace("41.5", "14.5")).untouched
+        async with page.expect_download() as paper:
+            await page.locator("#signed a").press("Enter")
+        assert kept.sha256 in "".join(one.extract_text() for one in PdfReader(await (await paper.value).path()).pages)
+        async with page.expect_download() as paper:
+            await page.locator("#pdf").press("Enter")
+        assert "Sin firmar" in PdfReader(await (await paper.value).path()).pages[0].extract_text()
         await page.locator("#previous").press("Enter")
         await expect(page.locator("#range")).to_contain_text("turno terminado")
         await expect(page.locator("#notes")).to_contain_text("Nada.")

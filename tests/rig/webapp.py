@@ -29,8 +29,10 @@ from gateway.live import LiveBus, LiveEvent
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.notify.receipts import Receipts
+from gateway.opening import open_links
 from gateway.rejects import Rejects
 from gateway.services import Services
+from gateway.sign_ins import SignIns
 from gateway.store import StoreFrame
 from gateway.store.memory import MemoryStore
 from tests.rig.processes import free_port
@@ -99,7 +101,9 @@ class WebSite:
         )
         self.kept: list[tuple[str, str]] = []
         self.refused: list[tuple[str, str]] = []
-        self.services = Services(config, engine, self.store, ledger, *parts, *people, self.evidence)
+        self.services = Services(
+            config, engine, self.store, ledger, *parts, *people, self.evidence, SignIns(engine, people[0]), open_links(config)
+        )
         self.app = create_app(self.services)
         self._events = 0
 

@@ -17,7 +17,7 @@ from gateway.web.page import OTHERS, PAGES
 from tests.rig.webapp import website
 
 WEB = Path(language.__file__).parent
-SOURCES = [*sorted((WEB / "static").glob("*.js")), *sorted((WEB / "templates").glob("*.html"))]
+SOURCES = [*sorted((WEB / "static").glob("*.js")), *sorted((WEB / "templates").glob("*.html")), WEB.parent / "shift_pdf.py"]
 WHOLE = re.compile(r"""\bt\(\s*"([a-z0-9_.]+)"\s*[,)]""")
 BEGUN = re.compile(r"""\bt\(\s*"([a-z0-9_.]+\.)"\s*\+""")
 # What a key that is put together can end in.
@@ -36,6 +36,7 @@ ENDINGS: dict[str, set[str]] = {
     "gas.part.": {"people", "diesel", "wood", "heat", "other", "leakage"},
     "gas.verdict.": {"clear", "no_data", "bad", "outside", "gap", "too_soon", "wrong_unit"},
     "gas.reason.": {"missing", "outside"},
+    "link.worth.": {"open", "acknowledged", "came_again", "nothing", "expired", "not_allowed"},
     "review.": {"true", "false", "nuisance", "test", "unreviewed", "per_day"},
     "priority.": set(Priority),
     "class.": set(SignalClass),

@@ -3,7 +3,7 @@
 import { byId, element } from "./dom.js";
 import { account, entered, failure } from "./frame.js";
 import { get, post } from "./server.js";
-import { dayText, duration, inLanguage, limitText, minuteTime, moment, t } from "./words.js";
+import { dayText, duration, inLanguage, limitText, minuteTime, moment, settings, t } from "./words.js";
 
 const AGAIN = 30000; // ms
 let at = null; // a time in the shift that is shown, null for the one that runs
@@ -85,12 +85,19 @@ function say(text) {
   byId("error").textContent = text;
 }
 
+function signature(one) {
+  const names = t("shift.signed_line", { time: time(one.signed), outgoing: one.outgoing, incoming: one.incoming });
+  const made = line(names, `${one.untouched ? "" : `⚠ ${t("shift.tampered")} · `}SHA-256 ${one.sha256.slice(0, 16)}…`);
+  made.append(element("a", { class: "shift-pdf", href: `/api/v1/shift/signed/${one.number}.pdf?lang=${settings.language}`, "aria-label": `${t("shift.pdf")}: ${names}` }, t("shift.pdf")));
+  return made;
+}
+
 async function look() {
   try {
     const [report, signed] = await Promise.all([get("/shift", { at }), get("/shift/signed", { limit: 20 })]);
     told = report;
     show();
-    fill("signed", signed.map((one) => line(t("shift.signed_line", { time: time(one.signed), outgoing: one.outgoing, incoming: one.incoming }), `${one.untouched ? "" : `⚠ ${t("shift.tampered")} · `}SHA-256 ${one.sha256.slice(0, 16)}…`)));
+    fill("signed", signed.map(signature));
     say("");
   } catch (error) {
     say(failure(error));
@@ -126,6 +133,7 @@ byId("next").addEventListener("click", () => {
   at = told.end >= Date.now() - 1000 ? null : told.end;
   look();
 });
+byId("pdf").addEventListener("click", () => location.assign(`/api/v1/shift.pdf?lang=${settings.language}${at === null ? "" : `&at=${at}`}`));
 byId("csv").addEventListener("click", () => location.assign(`/api/v1/shift.csv${at === null ? "" : `?at=${at}`}`));
 byId("print").addEventListener("click", () => window.print());
 byId("note-form").addEventListener("submit", async (event) => {
