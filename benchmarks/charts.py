@@ -2,9 +2,10 @@
 
     python -m benchmarks.charts [--values 100] [--charts 60] [--only duckdb|influx] [--keep FOLDER] [--json]
 
-The history is ``--values`` million readings: a point at 1 Hz for a week and, before it, a year at one a minute; the rest is other points. A chart is
-at most 500 slots over a range that ends at a random moment. The peer, in the same run and over the same readings, is the query that anyone would
-write: InfluxQL GROUP BY time over the readings, or SQL over DuckDB's view of readings. ``--keep`` leaves the history there for the next run.
+The history is ``--values`` million readings: a point at 1 Hz for a week and, before it, a year at one a minute; the rest is other points at 1 Hz
+over the same week. A chart is at most 500 slots over a range that ends at a random moment. The peer, in the same run and over the same readings,
+is the query that anyone would write: InfluxQL GROUP BY time over the readings, or SQL over DuckDB's view of readings. ``--keep`` leaves the
+history there for the next run.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ SECOND = 1_000_000_000
 WEEK, YEAR = 7 * 86_400, 366 * 86_400
 END_S = 1_763_870_400
 NODE, POINT = "chart-1", "gas-1/co"
-OTHERS = 200  # points of a frame of the rest
+NODES = 4  # of the rest, each with a frame a second
 LIMIT_WEEK_MS, LIMIT_YEAR_MS, LIMIT_RESTART_S = 60.0, 100.0, 3.0
 
 
@@ -59,13 +60,13 @@ def fill(store: TimeSeriesStore, millions: float) -> int:
     store.write(batch)
     batch.clear()
     rest = int(millions * 1e6) - written
-    points = [f"machine-{place // 10}/signal-{place % 10}" for place in range(OTHERS)]
-    rows = rest // OTHERS
-    step_ns = WEEK * SECOND // max(1, rows)
-    for row in range(rows):
-        values = dict(zip(points, [(place * 7 + row * 13) % 1000 / 10 for place in range(OTHERS)], strict=True))
-        put(StoreFrame(f"load-{row % 50}", (END_S - WEEK) * SECOND + row * step_ns, values, {}))
-        if row % 50_000 == 0:
+    others = max(1, round(rest / WEEK / NODES))
+    points = [f"machine-{place // 10}/signal-{place % 10}" for place in range(others)]
+    for row in range(min(WEEK, rest // others // NODES)):
+        for node in range(NODES):
+            values = dict(zip(points, [(place * 7 + row * 13) % 1000 / 10 for place in range(others)], strict=True))
+            put(StoreFrame(f"load-{node}", (END_S - WEEK + row) * SECOND, values, {}))
+        if row % 60_000 == 0:
             print(f"{written / 1e6:.0f} M values", file=sys.stderr, flush=True)
     if batch:
         store.write(batch)

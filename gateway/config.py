@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from contract.documents import Document, DocumentError
 from contract.values import check_identifier
+from gateway.accounts.oidc import OidcSettings, oidc_files
 from gateway.aggregates import Aggregate, aggregate_problems
 from gateway.gas.settings import GasConfig, gas_problems
 from gateway.loopback import is_loopback
@@ -115,6 +116,7 @@ class GatewayConfig(_Strict):
     late_after: Seconds = 30.0  # an alarm event older than this when it arrives is history, not news
     dead_letters_mb: Annotated[int, Field(ge=1, le=100_000)] = 64  # of readings that the store did not get; the oldest go first
     access: Literal["open", "changes", "all"] | None = None  # what needs a login; without it `effective_access`
+    oidc: OidcSettings | None = None  # people log in with the account that the mine gave them
     idle_after: Annotated[float, Field(ge=60, le=86_400)] = 1800.0  # seconds without an act after which a session only sees
     approve_nodes: bool = False  # a node is let in by a person; what others send waits on them
     evidence_days: Annotated[float, Field(gt=0, le=3650)] = 30.0  # after which a picture is deleted
@@ -148,6 +150,13 @@ def read(document: Document) -> GatewayConfig:
     update = {name: folder / file for name in ("password_file", "tls_ca") if (file := getattr(config.broker, name)) is not None}
     problems = [document.problem(("broker", name), f"{file}: there is no such file") for name, file in update.items() if not file.is_file()]
     problems += [document.problem(("rules", *key), text) for key, text in rule_problems(config.rules)]
+    oidc = config.oidc
+    if oidc is not None:
+        files = oidc_files(oidc, folder)
+        problems += [
+            document.problem(("oidc", name), f"{file}: there is no such file") for name, file in files.items() if not file.is_file()
+        ]
+        oidc = oidc.model_copy(update=files)
     notify = _beside(config.notify, folder)
     problems += [document.problem(("notify", *key), text) for key, text in notify_problems(notify)]
     problems += [document.problem(("aggregates", *key), text) for key, text in aggregate_problems(config.aggregates)]
@@ -157,7 +166,7 @@ def read(document: Document) -> GatewayConfig:
     if problems:
         raise DocumentError(problems)
     return config.model_copy(
-        update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir, "notify": notify}
+        update={"broker": config.broker.model_copy(update=update), "data_dir": folder / config.data_dir, "notify": notify, "oidc": oidc}
         | {"plan": config.plan.model_copy(update={"picture": picture})}
     )
 

@@ -53,13 +53,13 @@ class Passes:
         self._engine = engine
         self._idle_ns = round(idle_after * SECOND)
 
-    def begin(self, name: str, *, now_ns: int, address: str = "") -> str:
-        """A session for somebody whose password was right: the secret that the browser keeps. ``address``: from where, for the audit."""
+    def begin(self, name: str, *, now_ns: int, address: str = "", by: str = "password") -> str:
+        """A session for somebody who said who they are: the secret that the browser keeps. ``address``, ``by``: for the audit."""
         secret = secrets.token_urlsafe(32)
         with self._engine.begin() as connection:
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.begun_ns < now_ns - LIFETIME * SECOND))
             connection.execute(insert(_SESSIONS).values(hash=_hash(secret), name=name, begun_ns=now_ns, acted_ns=now_ns))
-            audit.record(connection, audit.Entry(now_ns, "session.begin", name, name, {"address": address[:100]}))
+            audit.record(connection, audit.Entry(now_ns, "session.begin", name, name, {"address": address[:100], "by": by}))
         return secret
 
     def session(self, secret: str, *, now_ns: int, acting: bool) -> Person | None:

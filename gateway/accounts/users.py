@@ -17,10 +17,11 @@ USERS = Table(
     METADATA,
     Column("name", String(100), primary_key=True),
     Column("role", String(16), nullable=False),
-    Column("password", Text, nullable=False),  # Argon2id, with its salt and parameters
+    Column("password", Text, nullable=False),  # Argon2id, with its salt and parameters, or ABROAD
     Column("active", Boolean, nullable=False),
     Column("since_ns", BigInteger, nullable=False),
 )
+ABROAD = "elsewhere"  # in place of a hash: somebody whom another provider knows, and no password opens it
 LEAST = 10  # characters; NIST SP 800-63B asks for 8, and length is what counts
 _NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,98}[^\s\x00-\x1f])?")
 # RFC 9106's second recommendation (64 MiB), with one lane: a small gateway checks one password at a time.
@@ -42,7 +43,7 @@ class Users:
         self._nobody = ""
 
     def add(self, name: str, role: Role, password: str, *, now_ns: int) -> None:
-        if not _NAME.fullmatch(name):
+        if not named(name):
             raise ValueError(f"name {name!r}: write 1 to 100 characters, without blanks at its ends")
         row = {"name": name, "role": role.value, "password": _hashed(password), "active": True, "since_ns": now_ns}
         with self._engine.begin() as connection:
@@ -86,13 +87,18 @@ class Users:
         """Who this is, or None. Takes as long for a name that does not exist as for a wrong password."""
         with reading(self._engine) as connection:
             row = connection.execute(select(USERS).where(USERS.c.name == name, USERS.c.active)).one_or_none()
-        if row is None:
+        if row is None or row.password == ABROAD:
             self._nobody = self._nobody or _HASHER.hash("nobody has this password")
         try:
-            _HASHER.verify(self._nobody if row is None else row.password, password)
+            _HASHER.verify(self._nobody if row is None or row.password == ABROAD else row.password, password)
         except (VerificationError, InvalidHashError):
             return None
-        return None if row is None else User(row.name, Role(row.role), True, row.since_ns)
+        return None if row is None or row.password == ABROAD else User(row.name, Role(row.role), True, row.since_ns)
+
+
+def named(name: str) -> bool:
+    """Whether this can be somebody's name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _hashed(password: str) -> str:

@@ -27,12 +27,15 @@ class Login(BaseModel):
 
 
 class SessionShape(BaseModel):
-    """``access``: what needs a login here (``open``: nothing, ``changes``, ``all``). ``idle``: the password is asked for at the next change."""
+    """``access``: what needs a login here (``open``: nothing, ``changes``, ``all``). ``idle``: the password is asked for at the next change.
+    ``provider``: how the account of the mine is called with which one can log in at `/session/oidc`; empty where there is none.
+    """
 
     access: str
     name: str
     role: str
     idle: bool
+    provider: str
 
 
 async def whoever(request: Request, services: Parts) -> Person | None:
@@ -114,10 +117,16 @@ async def log_in(request: Request, response: Response, services: Parts, given: L
         raise Refused(401, "wrong_password", "name or password is wrong")
     for key in keys:
         services.throttle.succeeded(key)
-    secret = await run_in_threadpool(lambda: services.passes.begin(user.name, now_ns=time.time_ns(), address=address))
+    await keep_session(request, response, services, user.name)
+    return _shown(services, Person(user.name, user.role))
+
+
+async def keep_session(request: Request, response: Response, services: Services, name: str, *, by: str = "password") -> None:
+    """Begins the session of somebody who said who they are, and gives it to their browser."""
+    address = request.client.host if request.client else ""
+    secret = await run_in_threadpool(lambda: services.passes.begin(name, now_ns=time.time_ns(), address=address, by=by))
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(COOKIE, secret, max_age=_COOKIE_AGE, httponly=True, samesite="strict", secure=secure)
-    return _shown(services, Person(user.name, user.role))
 
 
 @router.delete("", response_model=SessionShape)
@@ -135,4 +144,6 @@ async def _refused(services: Services, name: str, address: str, why: str) -> Non
 
 def _shown(services: Services, person: Person | None) -> dict[str, object]:
     name, role, idle = person if person is not None else ("", "", False)
-    return {"access": services.config.effective_access, "name": name, "role": str(role), "idle": idle}
+    oidc = services.config.oidc
+    told: dict[str, object] = {"access": services.config.effective_access, "name": name, "role": str(role), "idle": idle}
+    return told | {"provider": oidc.label if oidc is not None else ""}

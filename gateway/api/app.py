@@ -42,6 +42,11 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router, prefix=PREFIX, responses=said_of_all | seeing, dependencies=[Depends(access.may_see)])
     app.include_router(access.router, prefix=PREFIX, responses=said_of_all)
     app.include_router(link.router, prefix=PREFIX, responses=said_of_all)
+    if services.config.oidc is not None:
+        from gateway.api import oidc  # what it needs is loaded where a site signs people in so
+
+        app.include_router(oidc.routes(oidc.Provider(services.config.oidc)), prefix=PREFIX)
+        app.add_middleware(oidc.remembering)
     app.include_router(site.watch, prefix="")
     app.include_router(site.watch, prefix=PREFIX, include_in_schema=False)
     app.include_router(page.router)

@@ -182,9 +182,11 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 @contextlib.asynccontextmanager
-async def website(folder: Path, *, language: str = "es", born: bool = True, **more: object) -> AsyncIterator[WebSite]:
+async def website(
+    folder: Path, *, language: str = "es", born: bool = True, port: int | None = None, **more: object
+) -> AsyncIterator[WebSite]:
     """A site that is being served; ``more`` of its configuration."""
-    site = WebSite(folder, free_port(), language=language, **more)
+    site = WebSite(folder, port or free_port(), language=language, **more)
     try:
         if born:
             site.born()

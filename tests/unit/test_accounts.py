@@ -35,11 +35,11 @@ async def test_a_change_needs_a_login_and_carries_its_name(tmp_path: Path) -> No
         site.services.users.add("Ana Quispe", Role.OPERATOR, PASSWORD, now_ns=time.time_ns())
         site.event(CO_HIGH)
         assert (await client.get("/alarms")).status_code == 200, "seeing is free"
-        assert (await client.get("/session")).json() == {"access": "changes", "name": "", "role": "", "idle": False}
+        assert (await client.get("/session")).json() == {"access": "changes", "name": "", "role": "", "idle": False, "provider": ""}
         answer = await client.post(ACKNOWLEDGE, json={"who": "Somebody else"})
         assert (answer.status_code, answer.json()["reason"]) == (401, "login_required")
         answer = await log_in(client, "Ana Quispe")
-        assert answer.json() == {"access": "changes", "name": "Ana Quispe", "role": "operator", "idle": False}
+        assert answer.json() == {"access": "changes", "name": "Ana Quispe", "role": "operator", "idle": False, "provider": ""}
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie

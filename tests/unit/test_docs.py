@@ -198,7 +198,7 @@ def test_the_configuration_of_a_gateway_is_documented_and_its_examples_are_corre
     for number, example in enumerate(examples):
         file = tmp_path / f"gateway-{number}.yaml"
         file.write_text(example, "utf-8")
-        for beside in re.findall(r"(?:password_file|tls_ca): (\S+)", example):
+        for beside in re.findall(r"(?:password_file|client_secret_file|tls_ca): (\S+)", example):
             (tmp_path / beside).write_text("secret\n")
         assert check(file).site
     assert set(Document(tmp_path / "gateway-0.yaml").data) == set(keys(GatewayConfig)), "the whole configuration shows every key"

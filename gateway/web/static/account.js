@@ -6,15 +6,20 @@ import { reasonText, t } from "./words.js";
 
 export class Account {
   constructor() {
-    this.known = { access: "open", name: "", role: "", idle: false };
+    this.known = { access: "open", name: "", role: "", idle: false, provider: "" };
     this.button = byId("account");
     this.dialog = byId("login");
     this.name = byId("login-name");
     this.password = byId("login-password");
     this.error = byId("login-error");
+    this.elsewhere = byId("login-elsewhere");
+    this.refusal = new URLSearchParams(location.search).get("login"); // why the provider's sign-in came to nothing
     this.button.addEventListener("click", () => (this.known.name ? this.logOut() : this.ask()));
     byId("login-cancel").addEventListener("click", () => this.dialog.close());
-    this.dialog.addEventListener("close", () => this.answer?.(this.mayAct()));
+    this.dialog.addEventListener("close", () => {
+      this.refusal = null;
+      this.answer?.(this.mayAct());
+    });
     byId("login-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.logIn();
@@ -23,6 +28,7 @@ export class Account {
 
   async load() {
     this.take(await get("/session"));
+    if (this.refusal && !this.known.name) this.ask();
   }
 
   take(known) {
@@ -41,7 +47,10 @@ export class Account {
 
   // Resolves to whether somebody is logged in who may act.
   ask() {
-    this.error.textContent = this.known.idle ? t("account.idle") : "";
+    this.error.textContent = this.refusal ? reasonText(this.refusal) : this.known.idle ? t("account.idle") : "";
+    byId("login-provider").hidden = !this.known.provider;
+    write(this.elsewhere, t("account.elsewhere", { provider: this.known.provider }));
+    this.elsewhere.href = "/api/v1/session/oidc?next=" + encodeURIComponent(location.pathname);
     this.name.value = this.known.name;
     this.password.value = "";
     this.dialog.showModal();

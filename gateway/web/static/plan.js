@@ -41,6 +41,7 @@ function markerLine(marker) {
   const link = element("a", { href }, priority ? symbol(priority) : null, element("span", {}, element("strong", {}, name), ...lines.filter(Boolean).map(small)));
   const line = element("li", { "data-priority": priority, "data-blind": String(blind), "data-ref": marker.ref }, link);
   put(line, marker);
+  line.style.transform = `translate(${-100 * marker.x}%, ${-100 * marker.y}%)`; // so that none hangs over an edge
   return line;
 }
 

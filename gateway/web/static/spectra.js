@@ -15,7 +15,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 export class SpectraPanel {
   constructor(path) {
     this.path = path;
-    this.past = "8h";
+    this.past = "1h";
     this.which = byId("spectra-which");
     this.which.addEventListener("change", () => this.load());
     this.buttons = [...document.querySelectorAll("[data-past]")];
