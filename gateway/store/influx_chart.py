@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from gateway.store import Bucket, Sample, Series
+from gateway.store.influx_cells import CELLS
 from gateway.store.influx_lines import MEASUREMENT, QUALITY, VOID, split_point
-from gateway.store.influx_rollups import CELLS
 from gateway.store.intake import MAX_TIME_NS
 from gateway.store.rollup import RAW, Grid, Piece
 from gateway.store.summary import bucket, summarised

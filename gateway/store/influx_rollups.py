@@ -12,23 +12,24 @@ noted in ``kept`` is done again.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
-from sys import float_info
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.store import Retention, Sample, Series, StoreFrame
+from gateway.store import Retention, Sample, Series, StoreFrame, StoreUnavailable
+from gateway.store.influx_cells import CELLS, cell_of, line, spans
 from gateway.store.influx_lines import MEASUREMENT, QUALITY, VOID, join_point, split_point
 from gateway.store.influx_server import InfluxServer, QueryRefused
 from gateway.store.rollup import HOUR, LAG_NS, MINUTE, UNITS_NS, Kept, ceil_to, floor_to
-from gateway.store.summary import drawn, rank
 
 _M, _H = UNITS_NS[MINUTE], UNITS_NS[HOUR]
-CELLS = {MINUTE: "minute", HOUR: "hour"}
 _NUMBERS = r"/^[^.]+$|\.signal$/"
 _INTO = f"SELECT min({_NUMBERS}), max({_NUMBERS}), sum({_NUMBERS}), last({_NUMBERS}), count(*)"
 _STALE_AT_ONCE = 500
-_SHORT_S, _LONG_S = 0.3, 1.0
+_SHORT_S, _LONG_S = (
+    1.0,
+    4.0,
+)  # seconds of a step; a `SELECT INTO` of nothing takes 0.1 s, and an answer is waited for no longer than `timeout`
+_MOST_SHARES = 64
 Samples = Any  # (series, start_ns, end_ns) -> the readings of a series
 
 
@@ -42,6 +43,7 @@ class InfluxRollups:
         self._kept: Kept | None = None
         self.fence = 0
         self._rolling_ns = _H
+        self._shares = 1  # nodes are asked for in so many groups, where a minute of all of them takes too long
 
     # --- what a write and a chart ask
 
@@ -97,13 +99,39 @@ class InfluxRollups:
         begun = time.monotonic()
         with self._lock:
             self.fence = max(self.fence, stop)
-        self._make(MINUTE, first, stop)
+        try:
+            for where in self._each_share():
+                self._make(MINUTE, first, stop, where)
+        except StoreUnavailable:
+            self._pace(_LONG_S + 1)  # perhaps it was too much for one answer
+            raise
         hours_from, hours_to = floor_to(HOUR, rolled_to), floor_to(HOUR, stop)
         if hours_from < hours_to:
             self._make(HOUR, max(hours_from, floor_to(HOUR, self.kept().raw_from_ns)), hours_to)
         self._keep(self.kept()._replace(rolled_to_ns=stop))
-        self._rolling_ns = _paced(self._rolling_ns, time.monotonic() - begun)
+        self._pace(time.monotonic() - begun)
         return stop < target
+
+    def _each_share(self) -> Iterator[str]:
+        if self._shares == 1:
+            yield ""
+            return
+        (found,) = self._server.query(f"SHOW TAG VALUES FROM {MEASUREMENT} WITH KEY = node")
+        nodes = [str(row[1]) for one in found for row in one["values"]]
+        for share in range(self._shares):
+            if chosen := nodes[share :: self._shares]:
+                yield "(" + " OR ".join(f"node = '{node}'" for node in chosen) + ")"
+
+    def _pace(self, seconds: float) -> None:
+        """The span of the next step, whole minutes and at most six hours, after one that took so long."""
+        if seconds < _SHORT_S and self._shares > 1:
+            self._shares //= 2
+        elif seconds < _SHORT_S:
+            self._rolling_ns = min(2 * self._rolling_ns, 6 * _H)
+        elif seconds > _LONG_S and self._rolling_ns > _M:
+            self._rolling_ns = max(floor_to(MINUTE, self._rolling_ns // 2), _M)
+        elif seconds > _LONG_S:
+            self._shares = min(2 * self._shares, _MOST_SHARES)
 
     def _refresh(self) -> bool:
         """Makes some of the stale cells again, while nobody writes: a mark that comes meanwhile would be lost with those that are done."""
@@ -114,10 +142,10 @@ class InfluxRollups:
                 node, asset = one["tags"]["node"], one["tags"]["asset"]
                 minutes = [int(row[0]) for row in one["values"]]
                 where = f"node = '{node}' AND asset = '{asset}'"
-                for low, high in _spans(minutes, _M):
+                for low, high in spans(minutes, _M):
                     self._make(MINUTE, low, high, where)
                 hours = sorted({floor_to(HOUR, minute) for minute in minutes})
-                for low, high in _spans([hour for hour in hours if hour < floor_to(HOUR, rolled_to)], _H):
+                for low, high in spans([hour for hour in hours if hour < floor_to(HOUR, rolled_to)], _H):
                     self._make(HOUR, low, high, where)
                 self._server.query(f"DELETE FROM stale WHERE {where} AND time >= {minutes[0]} AND time <= {minutes[-1]}")
             return bool(found)
@@ -158,11 +186,11 @@ class InfluxRollups:
         """Cells of one series from its readings."""
         width = UNITS_NS[level]
         lines = []
-        for low, high in _spans(starts, width):
+        for low, high in spans(starts, width):
             members: dict[int, list[Sample]] = {start: [] for start in range(low, high, width)}
             for sample in self._samples(series, low, high):
                 members[floor_to(level, sample.time_ns)].append(sample)
-            lines += [_cell(level, series, start, readings) for start, readings in members.items()]
+            lines += [cell_of(level, series, start, readings) for start, readings in members.items()]
         if lines:
             self._server.write("".join(lines).encode())
 
@@ -235,7 +263,7 @@ class InfluxRollups:
                 sum(row[4] for row in rows),
                 rows[-1][5],
             )
-            self._server.write(_line(HOUR, series, hour, cell, worst).encode())
+            self._server.write(line(HOUR, series, hour, cell, worst).encode())
 
     # --- the server
 
@@ -249,40 +277,3 @@ class InfluxRollups:
             f"kept rolled_to={rolled_to}i,raw_from={raw_from}i,minute_from={minute_from}i,hour_from={hour_from}i 0\n".encode()
         )
         self._kept = kept
-
-
-def _cell(level: int, series: Series, start: int, readings: Iterable[Sample]) -> str:
-    readings = list(readings)
-    values = [sample.value for sample in readings if drawn(sample) and sample.value is not None]
-    worst = max((rank(sample.quality) for sample in readings), default=0)
-    cell = (min(values), max(values), sum(values), len(values), values[-1]) if values else None
-    return _line(level, series, start, cell, worst)
-
-
-def _line(level: int, series: Series, start: int, cell: tuple[float, float, float, int, float] | None, worst: int) -> str:
-    asset, field = split_point(series.point)
-    fields = [f"worst_{field}={worst}i", f"count_{field}={cell[3] if cell else 0}i"]
-    if cell:
-        total = cell[2] if isfinite(cell[2]) else float_info.max if cell[2] > 0 else -float_info.max
-        fields += [
-            f"{name}_{field}={float(value)!r}" for name, value in (("min", cell[0]), ("max", cell[1]), ("sum", total), ("last", cell[4]))
-        ]
-    return f"{CELLS[level]},asset={asset},node={series.node} {','.join(fields)} {start}\n"
-
-
-def _spans(starts: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
-    """Ordered beginnings of cells as spans of neighbours, end outside."""
-    first = 0
-    for place in range(1, len(starts) + 1):
-        if place == len(starts) or starts[place] != starts[place - 1] + width:
-            yield starts[first], starts[place - 1] + width
-            first = place
-
-
-def _paced(span_ns: int, seconds: float) -> int:
-    """The span of the next step: whole minutes, at most six hours."""
-    if seconds < _SHORT_S:
-        return min(2 * span_ns, 6 * _H)
-    if seconds > _LONG_S:
-        return max(floor_to(MINUTE, span_ns // 2), _M)
-    return span_ns
