@@ -35,6 +35,8 @@ __all__ = [
     "GatewayAlarm",
     "Message",
     "Milliseconds",
+    "ModelFigure",
+    "ModelUse",
     "NodeState",
     "PointDeclaration",
     "QualityText",
@@ -88,6 +90,35 @@ class Standing(msgspec.Struct, frozen=True):
     event: UniqueId  # the id of the event that raised it
 
 
+class ModelFigure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A figure of a model's quality with its 95 % interval, on data that it had not learned from; beside it what simpler ways reach there."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    data: str = ""
+    split: str = ""
+    baselines: dict[str, float] = {}
+
+
+class ModelUse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model that runs on the node, the points that it writes, and what its card says. ``threshold``: where its output begins to mean something."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, msgspec.Meta(pattern=whole("[0-9a-f]{64}"))]
+    points: list[PointName]
+    purpose: str = ""
+    threshold: float | None = None
+    why: Annotated[str, msgspec.Meta(description="Why that threshold")] = ""
+    data: Annotated[list[str], msgspec.Meta(description="What it learned from and was judged on")] = []
+    figures: list[ModelFigure] = []
+    fails: Annotated[list[str], msgspec.Meta(description="What it is known not to see, or to see wrongly")] = []
+    shadow: Annotated[bool, msgspec.Meta(description="Its card wants alarms on it tried out before they alert anybody")] = False
+    candidate: Annotated[bool, msgspec.Meta(description="It runs beside the model in use and alarms nobody")] = False
+
+
 class Birth(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a node is: published retained at each connection."""
 
@@ -98,6 +129,7 @@ class Birth(msgspec.Struct, frozen=True, omit_defaults=True):
     sent: Milliseconds
     alarms: list[AlarmDefinition] = []
     standing: list[Standing] = []
+    models: list[ModelUse] = []
 
 
 class NodeState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -209,6 +209,7 @@ class Agent:
             sent=to_ms(clock.now().wall_ns),
             alarms=self._config.alarms,
             standing=[Standing(alarm.definition, to_ms(alarm.since_ns), alarm.event) for alarm in self._rules.standing()],
+            models=self._config.models,
         )
 
 

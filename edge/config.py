@@ -13,7 +13,7 @@ import edge.processing
 import edge.sources
 from contract.alarms import AlarmDefinition
 from contract.documents import Document, DocumentError, Location
-from contract.messages import PointDeclaration
+from contract.messages import ModelUse, PointDeclaration
 from contract.values import check_point
 from edge.counting import counter_points
 from edge.disk_alarms import NAMES as DISK_ALARMS
@@ -26,6 +26,7 @@ from edge.node_document import BrokerSettings, NodeDocument, OutboxSettings
 from edge.outputs import ConfiguredOutput, OutputContext
 from edge.outputs.silence import SilenceSettings
 from edge.processing import Converting, Processor, ProcessorContext, ProcessorSettings, in_shadow
+from edge.processing.models import uses
 from edge.rule_packs import AppliedPack, apply
 from edge.sources import Source, SourceContext, SourceSettings
 from edge.trust_problems import declared_problems, trust_problems
@@ -60,6 +61,7 @@ class NodeConfig(NamedTuple):
     silence_button: SilenceSettings | None
     packs: list[AppliedPack]
     trust: dict[str, TrustSettings]
+    models: list[ModelUse]
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
@@ -136,6 +138,7 @@ class _Loader:
             node.silence_button,
             self.packs,
             resolve(node.trust, self.points),
+            list(uses(entry.processor for entry in processing)),
         )
 
     def _problem(self, location: Location, text: str) -> None:

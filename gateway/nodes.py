@@ -50,6 +50,7 @@ class NodeView(NamedTuple):
     clock_synchronised: bool | None
     skew_ms: float | None
     absent: tuple[str, ...]  # declared points that do not come
+    models: tuple[str, ...] = ()  # that run on it, with their versions
 
     def to_json(self) -> dict[str, object]:
         return {**self._asdict(), "status": str(self.status)}
@@ -285,4 +286,5 @@ class Nodes:
             node.clock_synchronised,
             node.skew_ms,
             node.absent,
+            tuple(f"{model.name} {model.version}" for model in node.birth.models) if node.birth is not None else (),
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,9 @@ from contract.messages import PointDeclaration
 from contract.values import Reading
 from edge.items import Item
 from edge.model_settings import ANY_MODEL, ModelPolicy
+
+if TYPE_CHECKING:
+    from models.cards import Card
 
 
 class ProcessorSettings(BaseModel):
@@ -79,16 +82,16 @@ class Converting(Protocol):
 
 
 @runtime_checkable
-class Unproven(Protocol):
-    """A processor whose model may be one that its card wants in shadow: alarms on its points alert nobody unless the site writes shadow: false."""
+class Modelled(Protocol):
+    """A processor that asks a model. Where the card wants it in shadow, alarms on its points alert nobody unless the site writes shadow: false."""
 
-    def in_shadow(self) -> bool:
-        """Whether it is. Reads the card alone; False where there is none, which ``start()`` tells."""
+    def cards(self) -> "Sequence[Card]":
+        """Of the model in use and of a candidate beside it. Reads the cards alone; leaves out those that are missing, which ``start()`` tells."""
         ...
 
 
 def in_shadow(processor: Processor) -> bool:
-    return isinstance(processor, Unproven) and processor.in_shadow()
+    return isinstance(processor, Modelled) and any(card.shadow for card in processor.cards()[:1])
 
 
 REGISTRY: dict[str, str] = {

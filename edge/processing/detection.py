@@ -20,9 +20,10 @@ from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.comparison import AlarmRates
 from edge.processing.detector_model import DetectorModel
-from edge.processing.models import ModelFailed
+from edge.processing.models import ModelFailed, cards
 from edge.processing.news import News
 from edge.processing.zones import inside
+from models.cards import Card
 from models.detection import Detections
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -95,6 +96,7 @@ class DetectorProcessor:
         if not isinstance(settings, DetectorSettings):
             raise TypeError(f"DetectorProcessor takes DetectorSettings, not {type(settings).__name__}")
         self._settings = settings
+        self._context = context
         self._prefix = f"{settings.input}/{settings.under}"
         self._masks = [np.array(polygon) for polygon in settings.masks]
         self._zones = {name: np.array(polygon) for name, polygon in settings.zones.items()}
@@ -133,9 +135,9 @@ class DetectorProcessor:
             found[DIFFERENCE] = PointDeclaration("1", "analog", (-1, 1), asset, text)
         return {f"{self._prefix}/{name}": declaration for name, declaration in found.items()}
 
-    def in_shadow(self) -> bool:
-        """See `edge.processing.Unproven`."""
-        return self._model.in_shadow()
+    def cards(self) -> Sequence[Card]:
+        """See `edge.processing.Modelled`."""
+        return cards(self._settings.name, self._context, self._settings.model, self._settings.candidate)
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no detector of these classes.

@@ -8,7 +8,7 @@ import numpy as np
 from contract.values import GOOD, Quality, bad
 from edge.errors import Misconfigured
 from edge.processing import ProcessorContext
-from edge.processing.models import ModelFailed, card_of, opened
+from edge.processing.models import ModelFailed, opened
 from models.detection import BOX_CHANNELS, OVERLAP, SIDES, BadPicture, Detections, classes_of, decode, preprocess
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ class DetectorModel:
             raise Misconfigured(f"{where} {name}: has no class {', '.join(missing)}; it has {', '.join(classes)}")
         self._size = int(shape[3]), int(shape[2])
         self.classes, self.threshold, self._model = classes, model.card.threshold.value, model
-
-    def in_shadow(self) -> bool:
-        """Whether its card wants it tried out in shadow. See `edge.processing.Unproven`."""
-        try:
-            return card_of(self._processor, self._name, self._context).shadow
-        except Misconfigured:
-            return False
 
     def look(self, image: Array, threshold: float) -> tuple[Detections | None, Quality]:
         """What is in the picture (height, width, 3; uint8, BGR) with at least this score; None and why where it could not be looked at.

@@ -16,7 +16,8 @@ from contract.values import GOOD, Quality, Reading, bad, check_point, uncertain
 from edge.errors import Misconfigured
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
-from edge.processing.models import ModelFailed, opened
+from edge.processing.models import ModelFailed, cards, opened
+from models.cards import Card
 from models.rocks import LABELS, BadPicture, Rocks, decode, passing, preprocess
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ class FragmentationProcessor:
             )
             for name, unit in units.items()
         }
+
+    def cards(self) -> Sequence[Card]:
+        """See `edge.processing.Modelled`."""
+        return cards(self._settings.name, self._context, self._settings.model)
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it tells no rocks."""

@@ -18,12 +18,13 @@ from edge.evidence_picture import black_out
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.detector_model import DetectorModel
-from edge.processing.models import ModelFailed
+from edge.processing.models import ModelFailed, cards
 from edge.processing.news import News
 from edge.processing.tracking import WEAK
 from edge.processing.watch_evidence import WatchEvidence
 from edge.processing.watch_settings import PersonWatchSettings
 from edge.processing.watching import View, Watch
+from models.cards import Card
 
 MOST = 1000.0
 FAR = 1000.0  # m
@@ -45,6 +46,7 @@ class PersonWatchProcessor:
         if not isinstance(settings, PersonWatchSettings):
             raise TypeError(f"PersonWatchProcessor takes PersonWatchSettings, not {type(settings).__name__}")
         self._settings = settings
+        self._context = context
         self._prefix = f"{settings.input}/{settings.under}"
         self._model = DetectorModel(settings.name, settings.model, context)
         self._watch: Watch | None = None
@@ -98,9 +100,9 @@ class PersonWatchProcessor:
         declare("latency", "ms", 60_000, ("Tiempo por imagen", "Time for one picture"))
         return found
 
-    def in_shadow(self) -> bool:
-        """See `edge.processing.Unproven`."""
-        return self._model.in_shadow()
+    def cards(self) -> Sequence[Card]:
+        """See `edge.processing.Modelled`."""
+        return cards(self._settings.name, self._context, self._settings.model)
 
     def start(self) -> None:
         """Loads model and tracker. Raises Misconfigured where the model is missing, wrong, or no detector of these classes."""

@@ -19,7 +19,7 @@ from edge.errors import Misconfigured
 from edge.items import Item
 from edge.processing import ProcessorContext, ProcessorSettings
 from edge.processing.comparison import AlarmRates, Drift, calls, reported, same_inputs
-from edge.processing.models import ModelFailed, card_of, opened
+from edge.processing.models import ModelFailed, card_of, cards, opened
 from edge.processing.rows import Row, Rows
 from models.cards import Card, ModelError
 from models.feed import Feed
@@ -169,6 +169,10 @@ class ScoringProcessor:
             }
             found[f"{prefix}/{DIFFERENCE}"] = PointDeclaration("1", "analog", (-1, 1), asset, text)
         return found
+
+    def cards(self) -> Sequence[Card]:
+        """See `edge.processing.Modelled`."""
+        return cards(self._settings.name, self._context, self._settings.model, self._settings.candidate)
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where it is not what its card says, not signed as the site demands, or another than at the

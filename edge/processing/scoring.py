@@ -14,9 +14,10 @@ from contract.values import GOOD, Quality, Reading, bad, check_point, uncertain
 from edge.errors import Misconfigured
 from edge.items import Item, Waveform
 from edge.processing import ProcessorContext, ProcessorSettings
-from edge.processing.models import ModelFailed, opened
+from edge.processing.models import ModelFailed, cards, opened
 from edge.processing.speed import NO_SPEED, BearingSettings, Shaft, ShaftSettings
 from models.bearing import REVOLUTIONS, features
+from models.cards import Card
 
 if TYPE_CHECKING:
     from models.runtime import Model
@@ -69,6 +70,10 @@ class BearingConditionProcessor:
     def points(self) -> Mapping[str, PointDeclaration]:
         asset = self._settings.input.partition("/")[0]
         return {f"{self._prefix}/{name}": PointDeclaration("1", "score", (0, 1), asset, text) for name, text in _DESCRIPTIONS.items()}
+
+    def cards(self) -> Sequence[Card]:
+        """See `edge.processing.Modelled`."""
+        return cards(self._settings.name, self._context, self._settings.model)
 
     def start(self) -> None:
         """Loads the model. Raises Misconfigured where there is none, its card is missing or wrong, or it is no bearing model."""

@@ -194,7 +194,8 @@ class ReadingsShape(BaseModel):
 
 
 class NodeShape(BaseModel):
-    """One node; ``skew_ms`` is the gateway's clock minus the node's, ``absent`` the declared points that do not come while the node tells."""
+    """One node; ``skew_ms`` is the gateway's clock minus the node's, ``absent`` the declared points that do not come while the node tells,
+    ``models`` those that run on it, with their versions."""
 
     node: str
     status: Status
@@ -206,6 +207,7 @@ class NodeShape(BaseModel):
     clock_synchronised: bool | None
     skew_ms: float | None
     absent: list[str]
+    models: list[str]
     approved: bool
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from contract.frames import to_ms
-from contract.messages import Birth
+from contract.messages import Birth, ModelUse
 from gateway.alarms.view import URGENCY, AlarmView
 from gateway.assets.crossing import crossed
 from gateway.assets.spectra import inputs, is_line
@@ -96,6 +98,14 @@ def find(services: Services, node: str, name: str) -> Asset | None:
     return next((asset for asset in assets({node: birth}) if asset.asset == name), None) if birth else None
 
 
+def models(services: Services, asset: Asset) -> list[ModelUse]:
+    """Those that write points of it, with what their cards say."""
+    birth = services.nodes.birth(asset.node)
+    own = set(asset.points)
+    mine = [(use, [name for name in use.points if name in own]) for use in birth.models] if birth else []
+    return [msgspec.structs.replace(use, points=points) for use, points in mine if points]
+
+
 def detail(services: Services, asset: Asset, now_ns: int) -> dict[str, Any]:
     """What the page of one asset shows beside its points. Blocks. Raises StoreUnavailable."""
     own = set(asset.points)
@@ -105,5 +115,6 @@ def detail(services: Services, asset: Asset, now_ns: int) -> dict[str, Any]:
         "asset": asset.asset,
         "alarms": [view.to_json() for view in services.annunciator.standing() if view.node == asset.node and view.point in own],
         "zones": list(zones(services, asset, latest, now_ns)),
+        "models": [msgspec.to_builtins(use) for use in models(services, asset)],
         "spectra": {name: sorted(kinds) for name, kinds in sorted(inputs(asset.points).items())},
     }

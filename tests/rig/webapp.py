@@ -10,7 +10,7 @@ import uvicorn
 
 from contract.alarms import AlarmDefinition, AlarmEvent, Condition, ConditionKind, Priority, SignalClass, Transition
 from contract.frames import to_ms
-from contract.messages import Birth, NodeState, PointDeclaration
+from contract.messages import Birth, ModelUse, NodeState, PointDeclaration
 from contract.values import GOOD, Quality
 from gateway.accounts.passes import Passes
 from gateway.accounts.throttle import Throttle
@@ -108,11 +108,15 @@ class WebSite:
         self._events = 0
 
     def born(
-        self, node: str = NODE, points: Mapping[str, PointDeclaration] = POINTS, alarms: Sequence[AlarmDefinition] = (CO_HIGH, O2_LOW)
+        self,
+        node: str = NODE,
+        points: Mapping[str, PointDeclaration] = POINTS,
+        alarms: Sequence[AlarmDefinition] = (CO_HIGH, O2_LOW),
+        models: Sequence[ModelUse] = (),
     ) -> None:
         """A node says what it is."""
         now = time.time_ns()
-        birth = Birth(f"boot-{node}", "muki-edge 0.1.0", 1, dict(points), to_ms(now), list(alarms))
+        birth = Birth(f"boot-{node}", "muki-edge 0.1.0", 1, dict(points), to_ms(now), list(alarms), models=list(models))
         self.nodes.born(node, birth, now_ns=now, retained=False)
         self.nodes.stated(node, NodeState(online=True, boot=birth.boot, since=to_ms(now)), now_ns=now, retained=False)
         self.journal.declare(node, alarms)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.alarms import AlarmDefinition, Condition, ConditionKind, Priority
-from contract.messages import PointDeclaration
+from contract.messages import ModelFigure, ModelUse, PointDeclaration
 from gateway import audit
 from gateway.assets.crossing import crossed
 from gateway.store import Series, StoreFrame
@@ -29,6 +29,17 @@ POINTS = {
     f"{DE}/bpfo_order": PointDeclaration(unit="1", period=10),
     "pump-1/disk/free": PointDeclaration(unit="MB", asset="pump-1"),
 }
+MODEL = ModelUse(
+    "bearing_condition",
+    "1.0.0",
+    "ab" * 32,
+    [f"{DE}/rms_velocity", "elsewhere/score"],
+    purpose="Orders inspection work.",
+    threshold=0.8,
+    why="few false calls",
+    figures=[ModelFigure("macro-F1", 0.95, 0.9, 0.98, "bearing_cwru", "7 mil left out", {"random forest": 0.76})],
+    fails=["other machines"],
+)
 VIBRATION = AlarmDefinition("vibration-high", f"{DE}/rms_velocity", Condition(ConditionKind.ABOVE, 5.1), Priority.MEDIUM)
 
 
@@ -68,7 +79,7 @@ def test_without_a_reading_nothing_is_known() -> None:
 
 
 def shaken(site: WebSite) -> None:
-    site.born("pump-1", POINTS, [VIBRATION])
+    site.born("pump-1", POINTS, [VIBRATION], [MODEL])
     for ago in range(600, -1, -10):
         zone, loud = (3.0, 6.0) if ago < 200 else (2.0, 3.0)
         values = {f"{DE}/rms_velocity": loud, f"{DE}/zone": zone, f"{DE}/bpfo_order": 3.58}
@@ -94,6 +105,12 @@ async def test_an_asset_tells_its_alarms_its_zone_and_what_nobody_sees(tmp_path:
         assert abs(zone["since"] - (time.time() - 190) * 1000) < 61_000
         assert [one["key"] for one in told["alarms"]] == ["pump-1.vibration-high"]
         assert told["spectra"] == {DE: ["envelope", "spectrum"]}
+        (model,) = told["models"]
+        assert (model["name"], model["points"]) == ("bearing_condition", [f"{DE}/rms_velocity"]), "with its points of this asset"
+        assert model["figures"][0]["low"] == 0.9
+        assert [one["models"] for one in (await client.get("/api/v1/nodes")).json() if one["node"] == "pump-1"] == [
+            ["bearing_condition 1.0.0"]
+        ]
         assert (await client.get("/api/v1/assets/pump-1/nothing")).json()["reason"] == "unknown_asset"
 
 

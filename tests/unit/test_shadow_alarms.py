@@ -56,5 +56,9 @@ def test_an_alarm_on_a_model_that_is_not_proven_is_in_shadow_until_the_site_says
 
     assert shadows("ppe_detector", "detector") == shadows("ppe_detector", "person-watch") == [True]
     assert shadows("ppe_detector", "detector", ", shadow: false") == [False], "the site has compared it with people"
+    (use,) = load(tmp_path / "node.yaml", {}).models
+    assert (use.name, use.shadow, use.candidate) == ("ppe_detector", True, False)
+    assert "gate-cam/objects/person" in use.points
+    assert use.figures[0].low <= use.figures[0].value <= use.figures[0].high, "the birth tells its card"
     assert shadows("people_vehicles", "detector") == [False]
     assert shadows(install(tmp_path, [[0, 0, 1, 1, 0.9]], ["person"], shadow=True), "detector") == [True], "a model of the site"

@@ -4,6 +4,7 @@ import { Trend } from "./chart.js";
 import { remember, remembered } from "./dialog.js";
 import { byId, element, symbol, write } from "./dom.js";
 import { account, entered, failure } from "./frame.js";
+import { ModelCards } from "./model_cards.js";
 import { get, now, post, Stream } from "./server.js";
 import { SpectraPanel } from "./spectra.js";
 import { storyOf, titleOf } from "./standing.js";
@@ -15,6 +16,7 @@ const at = `/assets/${encodeURIComponent(node)}/${encodeURIComponent(asset)}`;
 const trend = new Trend();
 const values = new ValueList({ chosen: choose });
 const spectra = new SpectraPanel(at);
+const models = new ModelCards();
 
 function choose(point) {
   values.select(point);
@@ -45,6 +47,7 @@ async function read() {
     values.replace(own);
     values.alarmsChanged(new Map(told.alarms.map((alarm) => [alarm.key, alarm])));
     if (!trend.point && own.length > 0) choose(values.foremost());
+    models.replace(told.models, own);
     spectra.offer(told.spectra);
     write(byId("error"), "");
   } catch (error) {
@@ -98,8 +101,12 @@ new Stream({
   beat: () => undefined,
   event: (kind, data) => {
     if (data.node !== node) return;
-    if (kind === "readings") for (const point of values.readings(data)) trend.append(point);
-    else {
+    if (kind === "readings") {
+      for (const point of values.readings(data)) {
+        trend.append(point);
+        models.append(point);
+      }
+    } else {
       clearTimeout(again);
       again = setTimeout(read, 300);
     }

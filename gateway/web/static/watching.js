@@ -56,6 +56,7 @@ function card(node) {
   for (const text of problems(node)) made.append(small(`⚠ ${text}`));
   const facts = [node.software, t("watching.points", { count: node.points }), node.boot ? t("watching.boot", { boot: node.boot.slice(0, 12) }) : "", node.since ? t("watching.since", { time: moment(node.since, Date.now()) }) : ""];
   made.append(small(facts.filter(Boolean).join(" · ")));
+  if (node.models.length > 0) made.append(small(t("watching.models", { names: node.models.join(", ") })));
   const values = own(node);
   if (values) made.append(values);
   if (node.approved === false) {

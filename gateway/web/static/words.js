@@ -39,15 +39,17 @@ export function limitText(value) {
   return whole.format(value);
 }
 
+const COUNTED = new Set(["messages"]); // its description says of what
+
 // A value as its point is read: a switch says yes or no, a counter counts.
 export function valueText(point, value) {
   if (point?.kind === "digital") return value ? t("values.yes") : t("values.no");
-  return point?.kind === "counter" ? limitText(value) : measured(value);
+  return point?.kind === "counter" || COUNTED.has(point?.unit) ? limitText(value) : measured(value);
 }
 
 // A unit as it is written on paper; what has none, or is a switch, shows none.
 export function unitText(unit) {
-  if (!unit || unit === "1" || unit === "bool") return "";
+  if (!unit || unit === "1" || unit === "bool" || COUNTED.has(unit)) return "";
   return unit.replace(/m3/g, "m³").replace(/m2|s2/g, (power) => power[0] + "²").replace("degC", "°C").replace("ug/", "µg/");
 }
 
