@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.frames import to_ms
+from gateway.alarms.shadows import shadows
 from gateway.api.access import Operator, Whoever, author
 from gateway.api.errors import Parts, Refused
 from gateway.api.shapes import ErrorShape
@@ -58,6 +59,24 @@ class FiguresShape(BaseModel):
     false_per_day: float
 
 
+class ShadowShape(BaseModel):
+    """One alarm in shadow. ``came``: how often it would have alerted in ``days``; ``share_true``: of those judged, tests left out."""
+
+    key: str
+    node: str
+    definition: str
+    title: dict[str, str]
+    days: float
+    came: int
+    per_day: float
+    true: int
+    false: int
+    nuisance: int
+    test: int
+    unreviewed: int
+    share_true: float | None
+
+
 class Verdict(BaseModel):
     """Whether what the picture shows was what the alarm said."""
 
@@ -91,6 +110,12 @@ async def pictures(
 async def figures(services: Parts, days: Annotated[float, Query(gt=0, le=3650)] = 30) -> list[dict[str, object]]:
     """How often each camera was right and wrong in the last ``days``."""
     return await run_in_threadpool(lambda: services.evidence.figures(days, now_ns=time.time_ns()))
+
+
+@router.get("/shadows", response_model=list[ShadowShape])
+async def in_shadow(services: Parts, days: Annotated[float, Query(gt=0, le=3650)] = 30) -> list[dict[str, object]]:
+    """How each alarm in shadow did in the last ``days``: it was recorded and alerted nobody."""
+    return await run_in_threadpool(lambda: shadows(services.engine, days, now_ns=time.time_ns()))
 
 
 @router.get("/{node}/{event}", response_class=Response, responses={**_UNKNOWN, 200: {"content": {"image/jpeg": {}}}})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from playwright.async_api import async_playwright, expect
@@ -18,7 +19,7 @@ from tests.rig.fixed_detector import install
 from tests.rig.processes import wait_for
 from tests.rig.servers import Mosquitto
 from tests.rig.site import Gateway, Node
-from tests.rig.webapp import NODE, WebSite, website
+from tests.rig.webapp import NODE, O2_LOW, WebSite, website
 
 CHROMIUM = Path("/usr/bin/chromium")
 WIDTH, HEIGHT = 640, 360
@@ -132,6 +133,11 @@ async def test_a_picture_is_judged_with_one_key(tmp_path: Path, language: str, t
             await page.keyboard.press("2")
             await expect(page.locator("#none")).to_contain_text(none)
             await expect(page.locator("#figures td").nth(2)).to_have_text("1")
+            await expect(page.locator("#shadows-none")).to_be_visible()
+            site.journal.declare(NODE, [msgspec.structs.replace(O2_LOW, shadow=True)])
+            site.event(O2_LOW)
+            await page.reload()
+            await expect(page.locator("#shadows td").nth(1)).to_have_text("1")
             assert complaints == []
         finally:
             await chromium.close()

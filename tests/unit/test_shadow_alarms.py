@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import httpx
 import msgspec
 
 from edge.config import load
 from rules.settings import AlarmSettings
 from rules.words import describe
 from tests.rig.fixed_detector import install
-from tests.rig.webapp import CO_HIGH, NODE, website
+from tests.rig.webapp import CO_HIGH, NODE, O2_LOW, website
 
 SHADOW = msgspec.structs.replace(CO_HIGH, shadow=True)
 
@@ -25,6 +26,26 @@ async def test_a_shadow_is_in_the_history_alone(tmp_path: Path) -> None:
         (entry,) = site.journal.history(key=key)
         assert entry.shadow
         assert site.journal.get(key).now.active
+
+
+async def test_how_a_shadow_did_is_counted_by_what_people_said(tmp_path: Path) -> None:
+    async with website(tmp_path) as site, httpx.AsyncClient(base_url=f"{site.url}/api/v1", headers={"Origin": site.url}) as client:
+        site.event(O2_LOW)
+        assert (await client.get("/evidence/shadows")).json() == []
+        site.journal.declare(NODE, [SHADOW, O2_LOW])
+        events = []
+        for _ in range(4):
+            site.event(SHADOW, value=41.5)
+            events.append(site.journal.get(f"{NODE}.{SHADOW.id}").now.event)
+            site.event(SHADOW, active=False, value=3.0)
+        key = f"{NODE}.{SHADOW.id}"
+        for event, verdict in zip(events, ("false", "true", "test"), strict=False):
+            said = {"event": event, "verdict": verdict, "who": "Ana"}
+            assert (await client.post(f"/alarms/{key}/remarks", json=said)).status_code == 200
+        await client.post(f"/alarms/{key}/remarks", json={"event": events[0], "verdict": "true", "who": "Luis"})  # looked again
+        (told,) = (await client.get("/evidence/shadows")).json()
+        assert (told["key"], told["came"], told["per_day"]) == (key, 4, 4.0)
+        assert (told["true"], told["false"], told["nuisance"], told["test"], told["unreviewed"], told["share_true"]) == (2, 0, 0, 1, 1, 1.0)
 
 
 def test_the_words_of_a_shadow() -> None:

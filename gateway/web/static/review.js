@@ -1,8 +1,9 @@
 // Pictures of alarms, one at a time: 1 to 4 judge, J and K move.
 
+import { element } from "./dom.js";
 import { account, entered, failure } from "./frame.js";
 import { get, post } from "./server.js";
-import { limitText, measured, moment, t } from "./words.js";
+import { inLanguage, limitText, measured, moment, t } from "./words.js";
 
 const AGAIN = 15000; // ms between looks for new pictures
 const part = (id) => document.getElementById(id);
@@ -54,6 +55,7 @@ async function judge(verdict) {
     waiting = waiting.filter((other) => !same(other, one));
     show();
     await figures();
+    await shadows();
   } catch (error) {
     say(failure(error));
   } finally {
@@ -73,6 +75,20 @@ async function figures() {
   );
 }
 
+async function shadows() {
+  const rows = await get("/evidence/shadows", { days: 30 });
+  part("shadows").replaceChildren(
+    ...rows.map((row) => {
+      const share = row.share_true === null ? "–" : `${limitText(100 * row.share_true)} %`;
+      const cells = [limitText(row.came), measured(row.per_day), ...[...verdicts, "unreviewed"].map((word) => limitText(row[word])), share];
+      const link = element("a", { href: `/alarm/${encodeURIComponent(row.key)}` }, inLanguage(row.title, row.definition));
+      return element("tr", {}, element("td", {}, link, element("span", { class: "small" }, row.key)), ...cells.map((text) => element("td", {}, text)));
+    }),
+  );
+  part("shadows-table").hidden = rows.length === 0;
+  part("shadows-none").hidden = rows.length > 0;
+}
+
 async function look() {
   try {
     const found = await get("/evidence", { limit: 1000 });
@@ -81,6 +97,7 @@ async function look() {
     if (here >= 0) at = here;
     show();
     await figures();
+    await shadows();
   } catch (error) {
     say(failure(error));
   }
