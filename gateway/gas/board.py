@@ -7,6 +7,7 @@ from contract.frames import to_ms
 from contract.units import convert
 from gateway.gas.air import required
 from gateway.gas.clearance import Blast, NotClear, blasts, judge, opened
+from gateway.gas.crews import crew_doses
 from gateway.gas.exposure import STEL_NS, WHOLE, Average, average, dose
 from gateway.gas.settings import Place
 from gateway.services import Services
@@ -37,14 +38,16 @@ def board(services: Services, now_ns: int) -> dict[str, Any]:
     latest = services.store.latest(sorted(wanted)) if wanted else {}
     waiting = blasts(services.engine, waiting=True)
     shifts = services.shifts
+    start_ns, end_ns = shifts.began(now_ns), shifts.ends(now_ns)
     return {
         "written": to_ms(now_ns),
-        "shift": {"start": to_ms(shifts.began(now_ns)), "end": to_ms(shifts.ends(now_ns))},
+        "shift": {"start": to_ms(start_ns), "end": to_ms(end_ns)},
         "altitude": config.altitude,
         "clear_for": config.clear_for,
         "places": [
             _place(services, place, latest, [blast for blast in waiting if blast.place == place.id], now_ns) for place in config.places
         ],
+        "crews": crew_doses(services, start_ns, now_ns, end_ns - start_ns),
     }
 
 

@@ -10,7 +10,7 @@ from gateway.store import Series
 from rules.exposure_limits import PE_ENTRY
 from rules.settings import Text
 
-MOST_POINTS = 200  # gas points of a site: the page reads each one's shift
+MOST_POINTS = 200  # of gas and of crews: the page reads each one's shift
 
 
 class _Strict(BaseModel):
@@ -85,12 +85,21 @@ class Place(_Strict):
                 yield gas, split(point)
 
 
+class Crew(_Strict):
+    """A person, or people who stay together and wear one tag. ``at``: of each place, the point that is 1 while they are there and 0 while not."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    title: Text
+    at: dict[str, PointName] = Field(min_length=1)
+
+
 class GasConfig(_Strict):
     """The places of the site. ``altitude`` in m above the sea; ``clear_for``: seconds that all heads must stay within limits after a blast."""
 
     altitude: float | None = Field(None, ge=-500, le=6500)
     clear_for: float = Field(300.0, ge=30, le=7200)
     places: list[Place] = []
+    crews: list[Crew] = []
 
     @property
     def by_id(self) -> dict[str, Place]:
@@ -104,8 +113,16 @@ def gas_problems(config: GasConfig) -> Iterator[tuple[tuple[str | int, ...], str
         if place.id in seen:
             yield ("places", index, "id"), f"{place.id} is there twice"
         seen.add(place.id)
-    heads = sum(len(list(place.heads())) for place in config.places)
-    if heads > MOST_POINTS:
-        yield ("places",), f"{heads} gas points: at most {MOST_POINTS}"
+    crews: set[str] = set()
+    for index, crew in enumerate(config.crews):
+        if crew.id in crews:
+            yield ("crews", index, "id"), f"{crew.id} is there twice"
+        crews.add(crew.id)
+        for name in crew.at:
+            if name not in seen:
+                yield ("crews", index, "at", name), f"{name!r} is no place; there is {', '.join(sorted(seen)) or 'none'}"
+    points = sum(len(list(place.heads())) for place in config.places) + sum(len(crew.at) for crew in config.crews)
+    if points > MOST_POINTS:
+        yield ("places",), f"{points} points of gas and of crews: at most {MOST_POINTS}"
     if config.altitude is None and any(place.people is not None for place in config.places):
         yield ("altitude",), "missing: the air that a person needs depends on it; write m above the sea"

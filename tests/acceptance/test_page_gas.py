@@ -8,19 +8,25 @@ from playwright.async_api import expect
 from gateway.gas.entry_tests import kept
 from tests.acceptance.test_page import CHROMIUM, browser
 from tests.rig.webapp import website
-from tests.unit.test_gas import POINTS, breathe, gas
+from tests.unit.test_gas import POINTS, TAGS, breathe, crewed, gas
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="THE PAGE IS NOT TESTED: no /usr/bin/chromium (apt-get install chromium)")
 
 
 async def test_a_blast_until_people_go_back_by_keyboard(tmp_path: Path) -> None:
-    async with website(tmp_path, born=False, **gas()) as site, browser(site) as page:
-        site.born(points=POINTS)
+    async with website(tmp_path, born=False, **crewed()) as site, browser(site) as page:
+        site.born(points=POINTS | TAGS)
         await page.goto(f"{site.url}/gas")
         place = page.locator('[data-place="heading-3"]')
         await expect(place).to_contain_text("Sin medición")
+        crew = page.locator('[data-crew="crew-a"]')
+        await expect(crew).to_contain_text("No se sabe dónde está")
         breathe(site, 60.0)
+        site.read({"gate-3/crew-a": 1.0, "gate-3/crew-b": 0.0})
         await expect(place).to_contain_text("Fuera del límite", timeout=15_000)
+        await expect(crew).to_contain_text("Ahora en: Frente 3")
+        await expect(crew.locator(".number").first).to_contain_text("60")
+        await expect(page.locator('[data-crew="crew-b"]')).to_contain_text("Ahora en ningún lugar medido")
         await expect(place.locator(".air")).to_contain_text("Falta aire")
         await place.get_by_role("button", name="Registrar voladura").press("Enter")
         await page.locator("#blast-who").fill("Ana Quispe")

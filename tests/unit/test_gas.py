@@ -16,6 +16,7 @@ from contract.values import Level
 from gateway import audit
 from gateway.gas.air import per_person, required
 from gateway.gas.clearance import judge
+from gateway.gas.crews import Been, breathed
 from gateway.gas.entry_tests import verdict
 from gateway.gas.exposure import HOUR_NS, average, dose
 from gateway.gas.settings import GasConfig, Place, gas_problems
@@ -236,3 +237,52 @@ async def test_a_test_that_makes_no_sense_is_refused(tmp_path: Path, body: dict[
         assert answer.status_code in {404, 422}
         assert reason is None or answer.json()["reason"] == reason
         assert (await client.get("/api/v1/gas/tests")).json() == []
+
+
+def test_a_crew_breathes_what_was_measured_where_it_was() -> None:
+    here, away, half = dict.fromkeys(range(6), 1.0), dict.fromkeys(range(6), 0.0), dict.fromkeys(range(6), 0.5)
+    co = {0: 10.0, 1: 20.0, 2: 30.0, 3: 40.0, 5: 60.0}
+    assert breathed([Been(here, [co])], 6) == [10, 20, 30, 40, None, 60], "what was not measured is not known"
+    assert breathed([Been(away, [co])], 6) == [0] * 6, "outside of every place the air is clean"
+    assert breathed([Been(half, [co, {0: 90.0}]), Been(away, [])], 4) == [45, 10, 15, 20], "of two heads the highest"
+    assert breathed([Been(here, [co]), Been(here, [{0: 30.0}])], 1) == [20], "at two places at once: half at each"
+    assert breathed([Been({0: 1.0}, [co])], 2) == [10, None], "nobody knows where it was"
+    assert breathed([Been(here, [])], 1) == [None]
+
+
+def crewed() -> dict[str, Any]:
+    crews = [
+        {
+            "id": f"crew-{name}",
+            "title": {"es": f"Cuadrilla {name}", "en": f"Crew {name}"},
+            "at": {"heading-3": f"gas-north/gate-3/crew-{name}"},
+        }
+        for name in "ab"
+    ]
+    return {"gas": gas()["gas"] | {"crews": crews}}
+
+
+TAGS = {f"gate-3/crew-{name}": PointDeclaration(unit="1", kind="digital", period=5) for name in "ab"}
+
+
+async def test_the_dose_of_a_crew_is_that_of_the_places_where_it_was(tmp_path: Path) -> None:
+    async with website(tmp_path, born=False, **crewed(), **an_hour_in()) as site, httpx.AsyncClient(base_url=site.url) as client:
+        site.born(points=POINTS | TAGS)
+        for ago in range(3600, -1, -10):
+            site.read({"gas-2/co": 160.0, "gas-2/o2": 20.8, "gate-3/crew-a": float(ago > 1800), "gate-3/crew-b": 0.0}, ago=ago)
+        crew_a, crew_b = (await client.get("/api/v1/gas")).json()["crews"]
+        (co,) = crew_a["gases"]
+        assert (crew_a["places"], crew_a["lost"], co["value"], co["stel"]) == ([], False, 0, 0)
+        assert co["twa"] == pytest.approx(160 * 0.5 / 8, rel=0.05), "half an hour at 160 ppm, divided by 8"
+        assert co["twa_projected"] == co["twa"]
+        assert co["state"] == "within"
+        assert [(one["twa"], one["state"]) for one in crew_b["gases"]] == [(0, "within")]
+        site.store.delete(Series("gas-north", "gate-3/crew-b"), 0, time.time_ns() + 120 * S)
+        _, crew_b = (await client.get("/api/v1/gas")).json()["crews"]
+        assert (crew_b["lost"], crew_b["gases"][0]["state"]) == (True, "blind")
+
+
+def test_a_crew_at_a_place_that_is_none_is_named() -> None:
+    crew = {"id": "a", "title": {"es": "A", "en": "A"}, "at": {"heading-9": "n/gate/a"}}
+    (wrong,) = gas_problems(GasConfig.model_validate({"altitude": 4000, "places": [PLACE], "crews": [crew]}))
+    assert wrong == (("crews", 0, "at", "heading-9"), "'heading-9' is no place; there is heading-3")

@@ -24,6 +24,7 @@ function limitOf(gas) {
 }
 
 function gasRow(gas) {
+  const where = gas.point ? small(`${gas.point} · ${gas.node}`) : null;
   const why = gas.why ? `⚠ ${t("gas.why." + gas.why)}` : "";
   const quality = gas.quality && !gas.why ? qualityText(gas.quality) : "";
   const average = (label, value, limit, coverage) =>
@@ -31,12 +32,12 @@ function gasRow(gas) {
   return element(
     "tr",
     { "data-state": gas.state },
-    cell(t("gas.gas"), element("strong", {}, gas.gas), small(`${gas.point} · ${gas.node}`)),
+    cell(t("gas.gas"), element("strong", {}, gas.gas), where),
     cell(t("gas.now"), element("span", { class: "number" }, number(gas.value, gas.unit)), small(why || quality)),
     average(t("gas.stel"), gas.stel, gas.stel_limit, gas.stel_coverage),
     average(t("gas.twa"), gas.twa, gas.twa_limit, gas.twa_coverage),
     cell(t("gas.projected"), element("span", { class: "number" }, number(gas.twa_projected, gas.unit))),
-    cell(t("gas.state"), element("span", { class: "word" }, `${gas.state === "within" ? "" : "⚠ "}${t("gas.state." + gas.state)}`), small(`${limitOf(gas)} · ${gas.source} (${t("gas.certainty." + gas.certainty)})`)),
+    cell(t("gas.state"), element("span", { class: "word" }, `${gas.state === "within" ? "" : "⚠ "}${t("gas.state." + gas.state)}`), small(`${gas.point ? `${limitOf(gas)} · ` : ""}${gas.source} (${t("gas.certainty." + gas.certainty)})`)),
   );
 }
 
@@ -67,14 +68,25 @@ function blastBox(blast) {
   return box;
 }
 
+function gasTable(gases) {
+  const names = [t("gas.gas"), t("gas.now"), t("gas.stel"), t("gas.twa"), t("gas.projected"), t("gas.state")].map((name) => element("th", { scope: "col" }, name));
+  return element("table", { class: "gases" }, element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...gases.map(gasRow)));
+}
+
+// What a crew has breathed where it was.
+function crewBox(crew) {
+  const title = inLanguage(crew.title, crew.id);
+  const where = crew.lost ? `⚠ ${t("gas.crew_lost")}` : crew.places.length > 0 ? t("gas.crew_at", { places: crew.places.map(titleOf).join(", ") }) : t("gas.crew_nowhere");
+  const none = crew.gases.length === 0 ? element("p", { class: "calm" }, `⚠ ${t("gas.no_head")}`) : gasTable(crew.gases);
+  return element("section", { class: "panel", "aria-label": title, "data-crew": crew.id }, element("div", { class: "place-head" }, element("h2", {}, title), element("span", {}, where)), none);
+}
+
 function placeBox(place) {
   const button = element("button", { type: "button" }, t("gas.fire"));
   button.addEventListener("click", () => ask({ place: place.id }));
   const title = inLanguage(place.title, place.id);
   const head = element("div", { class: "place-head" }, element("h2", {}, title), button);
-  const names = ["gas", "now", "stel", "twa", "projected", "state"].map((name) => element("th", { scope: "col" }, t("gas." + name)));
-  const table = element("table", { class: "gases" }, element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...place.gases.map(gasRow)));
-  const none = place.gases.length === 0 ? element("p", { class: "calm" }, `⚠ ${t("gas.no_head")}`) : table;
+  const none = place.gases.length === 0 ? element("p", { class: "calm" }, `⚠ ${t("gas.no_head")}`) : gasTable(place.gases);
   return element("section", { class: "panel", "aria-label": title, "data-place": place.id }, head, none, airBox(place.air), ...place.blasts.map(blastBox));
 }
 
@@ -86,6 +98,8 @@ function draw() {
   byId("places").replaceChildren(...told.places.map(placeBox));
   for (const box of document.querySelectorAll("[data-place] details")) box.open = open.has(box.closest("[data-place]").dataset.place);
   if (path) document.querySelector(`[data-place="${path[0]}"]`)?.querySelectorAll("button, summary")[path[1]]?.focus({ preventScroll: true });
+  byId("crews").replaceChildren(...told.crews.map(crewBox));
+  byId("no-crews").hidden = told.crews.length > 0;
   byId("none").hidden = told.places.length > 0;
   byId("test").hidden = told.places.length === 0;
   if (byId("test-place").options.length !== told.places.length) {
