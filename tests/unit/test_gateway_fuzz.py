@@ -28,6 +28,15 @@ BIRTH: dict[str, Any] = {
     "sent": MS,
     "alarms": [{"id": "co-high", "point": "gas-2/co", "condition": {"kind": "above", "limit": 25.0}, "priority": "high"}],
     "standing": [{"definition": "co-high", "since": MS, "event": "e1"}],
+    "models": [
+        {
+            "name": "m",
+            "version": "1.0.0",
+            "sha256": "ab" * 32,
+            "points": ["gas-2/co"],
+            "figures": [{"name": "F1", "value": 1, "low": 0, "high": 1}],
+        }
+    ],
 }
 STATE: dict[str, Any] = {"online": True, "boot": "b1", "since": MS, "clock_synchronised": False}
 DATA: dict[str, Any] = {"boot": "b1", "seq": 3, "sent": MS, "frames": [{"t": MS, "v": {"gas-2/co": 1.0}, "q": {"gas-2/co": "bad:stuck"}}]}
