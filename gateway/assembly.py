@@ -36,6 +36,7 @@ from gateway.metrics import Metrics
 from gateway.nodes import Change, Nodes, NodeView, Status
 from gateway.notify.receipts import Receipts
 from gateway.notify.room import Notifications
+from gateway.notify.siren import Siren
 from gateway.opening import open_links, open_parts
 from gateway.rejects import Refused, Rejects
 from gateway.services import Services
@@ -125,6 +126,10 @@ class Gateway:
             malfunction=lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active),
             links=links,
         )
+        self.sirens = [
+            Siren(one, annunciator.standing, lambda definition, active: self._malfunction(GATEWAY_NODE, definition, active=active))
+            for one in config.notify.sirens
+        ]
         self.services = Services(config, engine, store, ledger, *parts, *people, self.evidence, SignIns(engine, people[0]), links)
         self.ingest = Ingest(
             config.site,
@@ -150,10 +155,9 @@ class Gateway:
         await asyncio.to_thread(audit.note, self.services.engine, self._started())
         views = await asyncio.to_thread(annunciator.load)
         self._active = {(view.node, view.definition.id) for view in views if view.now.active}
-        annunciator.declared(
-            GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions, *self.notifications.definitions], None, now_ns=time.time_ns()
-        )
-        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), self.notifications.definitions)
+        telling = [*self.notifications.definitions, *(siren.definition for siren in self.sirens)]
+        annunciator.declared(GATEWAY_NODE, [*OF_THE_GATEWAY, *self.rules.definitions, *telling], None, now_ns=time.time_ns())
+        self.rules.resume(views, await asyncio.to_thread(self._newest_for_rules), _now(), telling)
         self._malfunction(GATEWAY_NODE, STORE_DOWN, active=False)
         self.ingest.wrong_clocks = {view.node: time.time_ns() for view in views if view.now.active and view.definition.id == CLOCK.id}
         self.services.nodes.resume(time.time_ns())
@@ -166,6 +170,7 @@ class Gateway:
             "liveness": self._watch(),
             "figures": self.aggregation.run(),
             "notify": self.notifications.run(),
+            **{f"siren-{place}": siren.run() for place, siren in enumerate(self.sirens)},
             "upkeep": keep_up(self.services.store, _retention(self.services.config)),
             "evidence": self.evidence.run(),
             "sign-ins": self.services.sign_ins.run(),

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -67,7 +68,7 @@ class Notifications:
     @property
     def definitions(self) -> list[AlarmDefinition]:
         """The malfunction of each channel."""
-        return [failing(name) for name in self._channels]
+        return [failing(name, "channel") for name in self._channels]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -127,7 +128,7 @@ class Notifications:
         else:
             log.info("channel=%s told of %s", channel.name, ", ".join(sorted({notice.key for notice in notices})))
             channel.failures, channel.next_try = 0, 0.0
-            self._malfunction(failing(channel.name), False)
+            self._malfunction(failing(channel.name, "channel"), False)
 
     def _invitations(self, channel: _Channel, views: Sequence[AlarmView]) -> dict[str, Invitation]:
         """A link for each alarm, where the channel is one person's."""
@@ -145,21 +146,21 @@ class Notifications:
         channel.next_try = time.monotonic() + pause
         log.warning("channel=%s failed %d times: %s; again in %.0f s", channel.name, channel.failures, why, pause)
         if channel.failures >= TELLING_FAILURES:
-            self._malfunction(failing(channel.name), True)
+            self._malfunction(failing(channel.name, "channel"), True)
 
 
-def failing(channel: str) -> AlarmDefinition:
-    """The malfunction of a channel that takes nothing."""
+def failing(name: str, what: Literal["channel", "siren"]) -> AlarmDefinition:
+    """The malfunction of a channel that takes nothing, or of a siren that cannot be switched."""
     words = {language: texts(language) for language in ("es", "en")}
     return AlarmDefinition(
-        id=f"channel-{channel}",
-        point=f"notify/{channel}",
+        id=f"{what}-{name}",
+        point=f"notify/{name}",
         condition=Condition(ConditionKind.BAD_QUALITY),
         priority=Priority.HIGH,
         signal_class=SignalClass.MALFUNCTION,
-        title={language: text["failed.title"].format(channel=channel) for language, text in words.items()},
-        consequence={language: text["failed.consequence"] for language, text in words.items()},
-        action={language: text["failed.action"] for language, text in words.items()},
+        title={language: text[f"{what}.title"].format(name=name) for language, text in words.items()},
+        consequence={language: text[f"{what}.consequence"] for language, text in words.items()},
+        action={language: text[f"{what}.action"] for language, text in words.items()},
         response_time=600.0,
         source="Muki",
     )

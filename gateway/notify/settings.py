@@ -5,6 +5,7 @@ from datetime import time
 from fnmatch import fnmatchcase
 from importlib import import_module
 from importlib.metadata import entry_points
+from shutil import which
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,20 +56,16 @@ class Step(_Strict):
     to: list[Name] = Field(min_length=1)
 
 
-class Route(_Strict):
-    """Which alarms go to which channels. ``hours``: only then (a shift's roster); ``quiet``: then only critical ones, the others when it ends."""
+class _Chosen(_Strict):
+    """Which alarms; patterns as in file names."""
 
-    to: list[Name] = Field(min_length=1)
     priorities: list[Priority] = [Priority.CRITICAL, Priority.HIGH]
     classes: list[SignalClass] = list(SignalClass)
     nodes: list[str] = ["*"]
     points: list[str] = ["*"]
-    hours: Hours | None = None
-    quiet: Hours | None = None
-    escalate: list[Step] = []
 
     def takes(self, view: AlarmView) -> bool:
-        """Whether the alarm is one of its; patterns as in file names."""
+        """Whether the alarm is one of its."""
         definition = view.definition
         return (
             definition.priority in self.priorities
@@ -78,11 +75,30 @@ class Route(_Strict):
         )
 
 
+class Route(_Chosen):
+    """Which alarms go to which channels. ``hours``: only then (a shift's roster); ``quiet``: then only critical ones, the others when it ends."""
+
+    to: list[Name] = Field(min_length=1)
+    hours: Hours | None = None
+    quiet: Hours | None = None
+    escalate: list[Step] = []
+
+
+class SirenSettings(_Chosen):
+    """A siren or beacon at the gateway, and the programs, with their words, that switch it on and off."""
+
+    name: Name
+    start: list[str] = Field(min_length=1)
+    stop: list[str] = Field(min_length=1)
+    priorities: list[Priority] = [Priority.CRITICAL]
+
+
 class NotifySettings(_Strict):
     """``page``: the address of the page as people reach it, for the links in a message; ``links_for``: seconds that a link to acknowledge holds."""
 
     channels: list[ChannelSettings] = []
     routes: list[Route] = []
+    sirens: list[SirenSettings] = []
     page: str = ""
     links_for: Annotated[float, Field(ge=60, le=604_800)] = 28_800.0
 
@@ -115,6 +131,12 @@ def notify_problems(settings: NotifySettings) -> Iterator[Problem]:
         except ValueError as error:
             texts = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in getattr(error, "errors", list)()]
             yield ("channels", index, "name"), f"{channel.name}: {'; '.join(texts) or error}"
+    for index, siren in enumerate(settings.sirens):
+        if siren.name in names or siren.name in [other.name for other in settings.sirens[:index]]:
+            yield ("sirens", index, "name"), f"{siren.name!r} is taken; choose another"
+        for which_one, words in (("start", siren.start), ("stop", siren.stop)):
+            if which(words[0]) is None:
+                yield ("sirens", index, which_one), f"there is no program {words[0]!r} that may be run"
     for index, route in enumerate(settings.routes):
         wanted = [(("to",), name) for name in route.to]
         wanted += [(("escalate", place, "to"), name) for place, step in enumerate(route.escalate) for name in step.to]  # type: ignore[misc]
