@@ -130,6 +130,26 @@ def test_an_acknowledgement_stands_when_the_clock_of_the_node_is_ahead(journal: 
     assert journal.get(KEY).state is State.ACKNOWLEDGED
 
 
+def test_what_people_did_stands_when_the_clock_of_the_gateway_jumps(journal: Journal) -> None:
+    journal.record(event("a", 10_000, Transition.ACTIVE), received_ns=10_000 * S, late=False)
+    seen = journal.act(KEY, Trigger.ACKNOWLEDGE, who="Ana", note="voy", now_ns=6_000 * S)  # set back by more than an hour
+    assert (seen.state, seen.now.acknowledged_by) == (State.ACKNOWLEDGED, "Ana")
+    journal.record(event("b", 10_001, Transition.NORMAL), received_ns=6_001 * S, late=False)
+    journal.record(event("c", 10_002, Transition.ACTIVE), received_ns=6_002 * S, late=False)
+    assert journal.get(KEY).state is State.UNACKNOWLEDGED, "it came again: nobody has seen that"
+    journal.act(KEY, Trigger.ACKNOWLEDGE, who="Luis", note="", now_ns=6_003 * S)
+    journal.act(KEY, Trigger.SHELVE, who="Luis", note="x", now_ns=6_004 * S, until_ns=6_100 * S)
+    assert [view.state for view in journal.expire_shelved(now_ns=90_000 * S)] == [State.UNACKNOWLEDGED], (
+        "set ahead: what is shelved is back early"
+    )
+    assert journal.expire_shelved(now_ns=6_005 * S) == []
+    told = [(entry.what, entry.who) for entry in reversed(journal.history())]
+    assert [one for one in told if one[0] == "acknowledge"] == [("acknowledge", "Ana"), ("acknowledge", "Luis")], (
+        "nothing is lost or done twice"
+    )
+    assert len(told) == 7
+
+
 @pytest.mark.parametrize(
     ("trigger", "who", "until", "reason"),
     [
