@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pytest
 from playwright.async_api import async_playwright
 
@@ -12,11 +13,12 @@ from gateway.handover import Note, write_note
 from gateway.web.page import PAGES
 from tests.acceptance.test_page import ARGUMENTS, CHROMIUM
 from tests.rig.webapp import CO_HIGH, NODE, WebSite, website
+from tests.unit.test_assets import MODEL
 from tests.unit.test_link import NOTIFY, link_of
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="THE PAGES ARE NOT TESTED: no /usr/bin/chromium (apt-get install chromium)")
 AXE = (Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js").read_text("utf-8")
-STORY = {"story": f"/alarm/{NODE}.co-high"}
+MORE = {"story": f"/alarm/{NODE}.co-high", "asset": f"/asset/{NODE}/gas-2"}
 RUN = """async () => {
   const found = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
   return found.violations.map(({ id, impact, nodes }) => [id, impact, nodes.map((node) => node.html.slice(0, 160)).slice(0, 3)]);
@@ -39,7 +41,7 @@ OTHERS = [
 
 def busy(site: WebSite) -> None:
     """A site on which every state and every priority shows."""
-    site.born(alarms=[CO_HIGH, *OTHERS])
+    site.born(alarms=[CO_HIGH, *OTHERS], models=[msgspec.structs.replace(MODEL, points=["gas-2/co"], shadow=True)])
     site.read({"gas-2/co": 41.5, "gas-2/o2": 19.0}, quality={"gas-2/o2": "uncertain:stale"})
     for definition in (CO_HIGH, *OTHERS):
         site.event(definition, value=41.5)
@@ -63,7 +65,7 @@ async def test_no_page_shuts_anybody_out(scheme: Literal["light", "dark"], tmp_p
             page = await context.new_page()
             wrong = []
             for language in ("es", "en"):
-                for name, path in (PAGES | STORY | {"acknowledge": f"/ack/{link_of(site)}"}).items():
+                for name, path in (PAGES | MORE | {"acknowledge": f"/ack/{link_of(site)}"}).items():
                     await page.goto(f"{site.url}{path}?lang={language}")
                     await page.wait_for_timeout(500)
                     await page.evaluate(AXE)
