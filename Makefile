@@ -24,7 +24,7 @@ imports:
 	.venv/bin/lint-imports --no-cache
 
 pytest:
-	$(PY) -m pytest
+	@scripts/run-tests
 
 benchmarks:
 	$(PY) -m benchmarks.edge_cost

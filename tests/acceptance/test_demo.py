@@ -40,6 +40,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_the_demo_shows_what_its_scenario_says_and_keeps_it(tmp_path: Path) -> None:
     demo = Demo(tmp_path)

@@ -21,7 +21,10 @@ from tests.rig.servers import Mosquitto
 from tests.rig.small_disk import MIB, SmallDisk, small_disk, why_not
 from tests.rig.standin import StandIn, stand_in, until
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"NOT TESTED: full disks and a read-only root: {why_not()}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(bool(why_not()), reason=f"NOT TESTED: full disks and a read-only root: {why_not()}"),
+]
 
 HORN = """outputs:
   - {name: horn, type: log, role: horn}

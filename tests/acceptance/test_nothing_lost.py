@@ -72,6 +72,7 @@ def node(folder: Path, broker: Mosquitto, slave: TcpSlave) -> Node:
     return Node(folder, "probe-1", broker.port, sources=[source], alarms=[alarm], outbox={"flush_every": FLUSH})
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["duckdb", "influx"])
 async def test_thirty_kills_lose_nothing(kind: str, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ async def eavesdropping(broker: Mosquitto, frames: list[tuple[float, float]]) ->
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 async def test_an_hour_without_the_link(tmp_path: Path) -> None:
     unit, counter = Unit(), Counter()

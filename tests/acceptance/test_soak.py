@@ -8,6 +8,7 @@ from tests.campaigns.soak import TROUBLES, Outcome, Sample, soak
 from tests.rig.process_watch import Held
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_every_trouble_once_loses_nothing_and_leaves_no_descriptor(tmp_path: Path) -> None:
     outcome = await soak(tmp_path, hours=len(TROUBLES), speed=1800)  # 2 s for an hour

@@ -54,7 +54,7 @@ async def test_a_sign_in_a_failure_and_a_sign_out_are_entries(tmp_path: Path) ->
             ("session.end", "Ana", "Ana"),
         ]
         (begun,) = audit.entries(engine, kind="session.begin")
-        assert json.loads(begun.what) == {"address": "127.0.0.1"}
+        assert json.loads(begun.what) == {"address": "127.0.0.1", "by": "password"}
         assert in_files(tmp_path, typed, "wrong but long enough", PASSWORD) == []
         assert audit.verify(engine).problem == ""
 
