@@ -175,6 +175,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "points": arguments.points,
         "seconds": ended - marks["warm"],
+        "until_durable_s": time.monotonic() - begun,  # from the first message to the last acknowledgement, warm-up included
         "sent": sum(node.seq for node in nodes),
         "unacknowledged": sum(len(node.pending) for node in nodes),
         "resent": sum(node.resent for node in nodes),
