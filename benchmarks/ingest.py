@@ -62,10 +62,10 @@ class Row(NamedTuple):
     rss_mb: float
 
 
-def run_load(port: int, points: int, window: int, seconds: float) -> dict[str, Any]:
+def run_load(port: int, points: int, window: int, seconds: float, *more: str) -> dict[str, Any]:
     """The load generator in a process of its own. Raises RuntimeError with its last words."""
     command = [sys.executable, "-m", "benchmarks.ingest_load", "--site", SITE, "--port", str(port), "--nodes", str(NODES)]
-    command += ["--points", str(points), "--seconds", str(seconds), "--window", str(window)]
+    command += ["--points", str(points), "--seconds", str(seconds), "--window", str(window), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=seconds + 180)
     if done.returncode:
         raise RuntimeError(f"the load ended with {done.returncode}: {done.stderr[-500:]}")
@@ -79,10 +79,10 @@ def peer(folder: Path, port: int) -> Iterator[Child]:
         yield child
 
 
-def measured(receiver: Child, broker: Mosquitto, server: Influx | None, load: tuple[int, int], seconds: float) -> Row:
+def measured(receiver: Child, broker: Mosquitto, server: Influx | None, load: tuple[int, int], seconds: float, *more: str) -> Row:
     pids = [receiver.pid, broker.pid, *([server.pid] if server is not None else [])]
     before = [_cpu(pid) for pid in pids]
-    told = run_load(broker.port, *load, seconds)
+    told = run_load(broker.port, *load, seconds, *more)
     used = [_cpu(pid) - then for pid, then in zip(pids, before, strict=True)]
     return Row(told, used[0], used[1], used[2] if server is not None else 0.0, psutil.Process(receiver.pid).memory_info().rss / 1e6)
 

@@ -1,15 +1,16 @@
-"""The gateway beside the flow that a plant would draw in Node-RED: the same load, broker and InfluxDB, one run.
+"""The gateway beside the flows that a plant would draw in Node-RED: the same load, broker and InfluxDB, in one run.
 
     python -m benchmarks.node_red [--seconds 20] [--only TEXT] [--cache FOLDER] [--json]
 
-The flow: ``mqtt in`` (QoS 1, our data topic, parsed as JSON) -> ``function`` (one point a frame, all its values as fields, the node as a tag) ->
-``join`` (an array of so many points, or what there is after a quarter of a second) -> ``influxdb batch``, precision ms. No debug nodes, no editor, no
-context that is kept. The batch is the best of those tried (see BATCHES).
+``join``: mqtt in (QoS 1, our data topic, parsed as JSON) -> function (a point for each frame: all its values as fields, the node as a tag) -> join
+(an array of BATCHES points, or what there is after FLUSH) -> influxdb batch, precision ms. ``function``: the same, but the function keeps the batch
+itself, which saves a message for each point and is the fastest flow that we found. No debug nodes, no editor, context in memory; of several batch
+sizes the best. Mosquitto may queue more than its thousand messages, for everyone alike: with fewer it drops some on the way to Node-RED.
 
-Closed loop for everyone: `ingest_load` with the windows of `benchmarks.ingest`. Node-RED acknowledges nothing, so somebody else does it on its
-behalf: four times a second this process asks InfluxDB how many messages of each node it holds and tells the load. So the flow is never asked for
-more than it can store, and pays for the window with a small query only. At the end every store is asked how many values it holds; the rate is
-these values by the time from the first message to the last acknowledgement.
+All are loaded by `ingest_load` in a closed loop with the same windows. Node-RED acknowledges nothing, so the load asks InfluxDB four times a second
+for the newest value of each node and takes that for its acknowledgement: no flow is asked for more than it can store, and the question costs
+InfluxDB a few hundredths of a core. After each row the store is asked how many values it holds. The rate is that number by the time from the first
+message to the last acknowledgement, warm-up and the last batch included. What is not there in the end is lost.
 
 Node-RED is installed with npm at the first call, outside of the repository. CPU is of each process, in seconds for a million values stored.
 """
@@ -19,42 +20,53 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 import duckdb
-import paho.mqtt.client as mqtt
 
-from benchmarks.ingest import LOADS, NODES, Row, measured
+from benchmarks.ingest import NODES, Row, measured
 from benchmarks.table import report
 from tests.rig.processes import Child, wait_for
 from tests.rig.servers import Influx, Mosquitto
 from tests.rig.site import SITE, Gateway
 
 PACKAGES = ("node-red", "node-red-contrib-influxdb")
-RECEIVERS = ("node-red", "duckdb", "influx")
+FLOWS = ("join", "function")
+STORES = ("duckdb", "influx")
 DATABASE = "bench"
-# Points a write.
-BATCHES = {"100 values a message": 200, "10 values a message": 1000}
-LIMITS = {
-    ("duckdb", "100 values a message"): 8.0,
-    ("influx", "100 values a message"): 4.0,
-    ("duckdb", "10 values a message"): 3.0,
-    ("influx", "10 values a message"): 3.0,
-}
-EVERY = 0.25  # seconds: how often InfluxDB is asked, and how long a point waits for its batch
+HUNDRED, TEN = "100 values a message", "10 values a message"
+# Points, and unacknowledged messages of a node: twice those of `ingest`, or the windows are what limits Node-RED.
+LOADS = {HUNDRED: (100, 80), TEN: (10, 400)}
+BATCHES = {HUNDRED: 500, TEN: 1000}  # points a write
+FLUSH = 0.25  # seconds that a point waits at most for its batch
+LIMITS = {("duckdb", HUNDRED): 8.0, ("influx", HUNDRED): 4.0, ("duckdb", TEN): 3.0, ("influx", TEN): 3.0}  # times the flow with join
 
-FUNCTION = """
-const node_name = msg.topic.split("/")[3];
-return [msg.payload.frames.map(frame => ({
-    payload: {measurement: "readings", tags: {node: node_name}, fields: frame.v, timestamp: frame.t},
-}))];
+POINTS = """
+const name = msg.topic.split("/")[3];
+const made = msg.payload.frames.map(frame => ({measurement: "readings", tags: {node: name}, fields: frame.v, timestamp: frame.t}));
+"""
+ONE_EACH = POINTS + "return [made.map(point => ({payload: point}))];"
+BATCHED = f"""{POINTS}
+const points = context.get("points");
+points.push(...made);
+if (points.length < BATCH) return null;
+context.set("points", []);
+return {{payload: points}};
+"""
+BATCHED_START = """
+context.set("points", []);
+setInterval(() => {
+    const points = context.get("points");
+    if (!points.length) return;
+    context.set("points", []);
+    node.send({payload: points});
+}, FLUSH_MS);
 """
 
 
@@ -72,32 +84,28 @@ def install(cache: Path) -> str:
         if done.returncode:
             raise click.ClickException(f"npm install ended with {done.returncode}:\n{done.stderr[-1000:]}")
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return ", ".join([*(f"{name} {json.loads(card.read_text())['version']}" for name, card in zip(PACKAGES, cards, strict=True)), f"node {node}"])
+    versions = [f"{name} {json.loads(card.read_text())['version']}" for name, card in zip(PACKAGES, cards, strict=True)]
+    return ", ".join([*versions, f"node {node}"])
 
 
-def flow(broker: Mosquitto, server: Influx, batch: int) -> list[dict[str, Any]]:
+def flow(kind: str, broker: Mosquitto, server: Influx, batch: int) -> list[dict[str, Any]]:
+    """What the editor would export."""
     topic = f"muki/v1/{SITE}/+/data"
-    return [
-        {"id": "the-tab", "type": "tab", "label": "ingest"},
-        {"id": "the-broker", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(broker.port), "protocolVersion": "4", "cleansession": True},
-        {"id": "the-server", "type": "influxdb", "hostname": "127.0.0.1", "port": str(server.port), "database": DATABASE, "influxdbVersion": "1.x"},
-        {"id": "the-in", "z": "the-tab", "type": "mqtt in", "topic": topic, "qos": "1", "datatype": "json", "broker": "the-broker", "wires": [["the-points"]]},
-        {"id": "the-points", "z": "the-tab", "type": "function", "func": FUNCTION, "outputs": 1, "wires": [["the-join"]]},
-        {
-            "id": "the-join",
-            "z": "the-tab",
-            "type": "join",
-            "mode": "custom",
-            "build": "array",
-            "property": "payload",
-            "propertyType": "msg",
-            "count": str(batch),
-            "timeout": str(EVERY),
-            "useparts": False,
-            "wires": [["the-out"]],
-        },
-        {"id": "the-out", "z": "the-tab", "type": "influxdb batch", "influxdb": "the-server", "precision": "ms", "wires": []},
+    made: list[dict[str, Any]] = [
+        {"id": "f1", "type": "tab", "label": "ingest"},
+        {"id": "c1", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(broker.port), "protocolVersion": "4", "cleansession": True},
+        {"id": "c2", "type": "influxdb", "hostname": "127.0.0.1", "port": str(server.port), "database": DATABASE, "influxdbVersion": "1.x"},
+        {"id": "n1", "z": "f1", "type": "mqtt in", "topic": topic, "qos": "1", "datatype": "json", "broker": "c1", "wires": [["n2"]]},
+        {"id": "n4", "z": "f1", "type": "influxdb batch", "influxdb": "c2", "precision": "ms", "wires": []},
     ]
+    function: dict[str, Any] = {"id": "n2", "z": "f1", "type": "function", "outputs": 1}
+    if kind == "function":
+        code = BATCHED.replace("BATCH", str(batch))
+        start = BATCHED_START.replace("FLUSH_MS", f"{1000 * FLUSH:.0f}")
+        return [*made, {**function, "func": code, "initialize": start, "wires": [["n4"]]}]
+    join: dict[str, Any] = {"id": "n3", "z": "f1", "type": "join", "mode": "custom", "build": "array", "propertyType": "msg"}
+    join |= {"property": "payload", "count": str(batch), "timeout": str(FLUSH), "useparts": False}
+    return [*made, {**function, "func": ONE_EACH, "wires": [["n3"]]}, {**join, "wires": [["n4"]]}]
 
 
 class NodeRed(Child):
@@ -108,10 +116,12 @@ class NodeRed(Child):
         (folder / "flows.json").write_text(json.dumps(nodes))
         (folder / "settings.js").write_text(
             'module.exports = {flowFile: "flows.json", httpAdminRoot: false, httpNodeRoot: false, uiHost: "127.0.0.1", uiPort: 0,'
-            ' credentialSecret: false, logging: {console: {level: "info"}}};'
+            ' credentialSecret: false, telemetry: {enabled: false}, logging: {console: {level: "info"}}};'
         )
         program = cache / "node_modules" / "node-red" / "red.js"
-        super().__init__(["node", str(program), "--userDir", str(folder), "--settings", str(folder / "settings.js")], folder / "node-red.log")
+        super().__init__(
+            ["node", str(program), "--userDir", str(folder), "--settings", str(folder / "settings.js")], folder / "node-red.log"
+        )
 
     def start(self) -> None:
         super().start()
@@ -124,41 +134,6 @@ def influxql(server: Influx, query: str) -> list[dict[str, Any]]:
     with urllib.request.urlopen(f"{server.url}/query", text, timeout=60) as answer:  # noqa: S310 - a loopback address of our own
         found: list[dict[str, Any]] = json.loads(answer.read())["results"][0].get("series", [])
     return found
-
-
-@contextmanager
-def acknowledging(broker: Mosquitto, server: Influx) -> Iterator[None]:
-    """Tells the load what InfluxDB holds. The load's first birth tells how a message is known there: by its node and its first value."""
-    boots: dict[str, str] = {}
-    ended = threading.Event()
-
-    def birth(_client: mqtt.Client, _: object, message: mqtt.MQTTMessage) -> None:
-        boots[message.topic.split("/")[3]] = json.loads(message.payload)["boot"]
-
-    def tell() -> None:
-        told: dict[str, int] = {}
-        while not ended.wait(EVERY):
-            for series in influxql(server, 'SELECT count("machine-0/signal-0") FROM readings GROUP BY node'):
-                node, count = series["tags"]["node"], series["values"][0][1]
-                if count > told.get(node, 0):
-                    told[node] = count
-                    ack = {"boot": boots[node], "ranges": [[1, count]]}
-                    client.publish(f"muki/v1/{SITE}/{node}/ack", json.dumps(ack))
-
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-    client.on_message = birth
-    client.connect("127.0.0.1", broker.port)
-    client.subscribe(f"muki/v1/{SITE}/+/birth", qos=1)
-    client.loop_start()
-    teller = threading.Thread(target=tell, name="acknowledging")
-    teller.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        teller.join()
-        client.disconnect()
-        client.loop_stop()
 
 
 def in_influx(server: Influx) -> int:
@@ -176,68 +151,67 @@ def run_one(receiver: str, name: str, seconds: float, cache: Path) -> tuple[Row,
     """One receiver under one load, with a broker and a store of its own: what was measured, and how many values the store holds after it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(Mosquitto(folder / "broker"))
-        server = stack.enter_context(Influx(folder / "influx")) if receiver != "duckdb" else None
-        if receiver == "node-red":
-            assert server is not None
+        broker = stack.enter_context(Mosquitto(folder / "broker", extra="max_queued_messages 100000"))
+        if receiver == "duckdb":
+            gateway = stack.enter_context(Gateway(folder / "gateway", broker.port, {"type": "duckdb", "path": "history.duckdb"}))
+            gateway.wait_ready()
+            row = measured(gateway, broker, None, LOADS[name], seconds)
+            gateway.stop()  # nobody else can open the file before
+            return row, in_duckdb(folder / "gateway" / "history.duckdb")
+        server = stack.enter_context(Influx(folder / "influx"))
+        if receiver == "influx":
+            settings = {"type": "influx", "url": server.url, "database": DATABASE}
+            gateway = stack.enter_context(Gateway(folder / "gateway", broker.port, settings))
+            gateway.wait_ready()
+            row = measured(gateway, broker, server, LOADS[name], seconds)
+        else:
             influxql(server, f"CREATE DATABASE {DATABASE}")
-            peer = stack.enter_context(NodeRed(folder / "node-red", cache, flow(broker, server, BATCHES[name])))
-            with acknowledging(broker, server):
-                row = measured(peer, broker, server, LOADS[name], seconds)
-            return row, in_influx(server)
-        settings = {"type": "influx", "url": server.url, "database": DATABASE} if server else {"type": "duckdb", "path": "history.duckdb"}
-        gateway = stack.enter_context(Gateway(folder / "gateway", broker.port, settings))
-        gateway.wait_ready()
-        row = measured(gateway, broker, server, LOADS[name], seconds)
-        if server is not None:
-            return row, in_influx(server)
-        gateway.stop()  # nobody else can open the file before
-        return row, in_duckdb(folder / "gateway" / "history.duckdb")
+            nodes = flow(receiver, broker, server, BATCHES[name])
+            peer = stack.enter_context(NodeRed(folder / "node-red", cache, nodes))
+            row = measured(peer, broker, server, LOADS[name], seconds, "--influx", server.url)
+        return row, in_influx(server)
 
 
 def rows(seconds: float, only: str, cache: Path) -> Iterator[dict[str, Any]]:
-    for name in LOADS:
-        peer = 0.0
-        for receiver in RECEIVERS:
-            if only and only not in name:
-                continue
+    for name in (name for name in LOADS if only in name):
+        rates: dict[str, float] = {}
+        for receiver in (*FLOWS, *STORES):
             row, stored = run_one(receiver, name, seconds, cache)
-            told, rate = row.told, stored / row.told["until_durable_s"]
-            peer = peer or rate
-            sent = told["sent"] * told["points"]
+            sent = row.told["sent"] * row.told["points"]
+            if not stored:
+                raise RuntimeError(f"{receiver}: nothing of {sent} values was stored")
+            rates[receiver] = stored / row.told["until_durable_s"]
             limit = LIMITS.get((receiver, name))
+            met = limit is not None and rates[receiver] >= limit * rates["join"] and stored == sent
+            cpu = [1e6 * used / stored for used in (row.receiver, row.server, row.broker)]
             yield {
-                "what": f"{receiver}: {name}",
-                "values/s": rate,
-                "÷ node-red": rate / peer,
-                "values sent": sent,
+                "what": f"{'Node-RED' if receiver in FLOWS else 'gateway'}, {receiver}: {name}",
+                "values/s": rates[receiver],
+                **{f"÷ {kind}": rates[receiver] / rates[kind] if kind in rates else None for kind in FLOWS},
                 "stored": stored,
-                "sent again": told["resent"],
-                "CPU s/1e6 values": row.receiver / stored * 1e6,
-                "broker": row.broker / stored * 1e6,
-                "server": row.server / stored * 1e6,
-                "all three": (row.receiver + row.broker + row.server) / stored * 1e6,
+                "lost": sent - stored,
+                "CPU s/1e6 values": cpu[0],
+                "server": cpu[1],
+                "broker": cpu[2],
+                "all three": sum(cpu),
                 "rss MB": row.rss_mb,
                 "limit": limit,
-                "within limit": "" if limit is None else "yes" if rate / peer >= limit and stored >= sent else "NO",
+                "within limit": "" if limit is None else "yes" if met else "NO",
             }
 
 
 @click.command()
 @click.option("--seconds", default=20.0, type=click.FloatRange(5), help="How long each row is loaded.")
 @click.option("--only", default="", help="The loads whose name has this text, for example '100 values'.")
-@click.option("--cache", type=click.Path(path_type=Path), default=None, help="Where npm installs; by default in the user's cache folder.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), default=None, help="Where npm installs; a folder in the user's cache if not given."
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(seconds: float, only: str, cache: Path | None, as_json: bool) -> None:
-    """Values a second and CPU, of the gateway and of a Node-RED flow that does the same."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = cache or home / "muki-benchmarks" / "node-red"
+    """Values a second and CPU, of the gateway and of Node-RED flows that store the same."""
+    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "muki-benchmarks" / "node-red"
     versions = install(cache)
-    busy = os.getloadavg()[0]
-    notes = [
-        f"closed loop, {NODES} nodes, all on this machine; {versions}",
-        f"one-minute load average before the first row: {busy:.2f}",
-    ]
+    notes = [f"closed loop, {NODES} nodes, all on this machine; {versions}", f"load average before the first row: {os.getloadavg()[0]:.2f}"]
     report("node-red", list(rows(seconds, only, cache)), as_json=as_json, notes=notes)
 
 
