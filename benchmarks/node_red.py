@@ -43,7 +43,7 @@ DATABASE = "bench"
 HUNDRED, TEN = "100 values a message", "10 values a message"
 # Points, and unacknowledged messages of a node: twice those of `ingest`, or the windows are what limits Node-RED.
 LOADS = {HUNDRED: (100, 80), TEN: (10, 400)}
-BATCHES = {HUNDRED: 500, TEN: 1000}  # points a write
+BATCHES = {HUNDRED: 500, TEN: 3000}  # points a write
 FLUSH = 0.25  # seconds that a point waits at most for its batch
 LIMITS = {("duckdb", HUNDRED): 8.0, ("influx", HUNDRED): 4.0, ("duckdb", TEN): 3.0, ("influx", TEN): 3.0}  # times the flow with join
 
