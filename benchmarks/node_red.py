@@ -12,7 +12,8 @@ for the newest value of each node and takes that for its acknowledgement: no flo
 InfluxDB a few hundredths of a core. After each row the store is asked how many values it holds. The rate is that number by the time from the first
 message to the last acknowledgement, warm-up and the last batch included. What is not there in the end is lost.
 
-Node-RED is installed with npm at the first call, outside of the repository. CPU is of each process, in seconds for a million values stored.
+Node-RED is installed with npm at the first call, outside of the repository. CPU is of each process, in seconds for a million values stored;
+``others, cores`` is what programs that do not belong to the row took meanwhile: where it is not near zero, look at the CPU and not at the rate.
 """
 
 import json
@@ -195,6 +196,7 @@ def rows(seconds: float, only: str, cache: Path) -> Iterator[dict[str, Any]]:
                 "broker": cpu[2],
                 "all three": sum(cpu),
                 "rss MB": row.rss_mb,
+                "others, cores": row.others,
                 "limit": limit,
                 "within limit": "" if limit is None else "yes" if met else "NO",
             }
