@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -53,19 +54,20 @@ PEER = textwrap.dedent(
 
 
 class Row(NamedTuple):
-    """One run: what the load said, and the CPU seconds of the receiver, the broker and the store's server."""
+    """One run: what the load said, the CPU seconds of the receiver, the broker and the store's server, and the cores that all others took."""
 
     told: dict[str, Any]
     receiver: float
     broker: float
     server: float
     rss_mb: float
+    others: float
 
 
-def run_load(port: int, points: int, window: int, seconds: float) -> dict[str, Any]:
+def run_load(port: int, points: int, window: int, seconds: float, *more: str) -> dict[str, Any]:
     """The load generator in a process of its own. Raises RuntimeError with its last words."""
     command = [sys.executable, "-m", "benchmarks.ingest_load", "--site", SITE, "--port", str(port), "--nodes", str(NODES)]
-    command += ["--points", str(points), "--seconds", str(seconds), "--window", str(window)]
+    command += ["--points", str(points), "--seconds", str(seconds), "--window", str(window), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=seconds + 180)
     if done.returncode:
         raise RuntimeError(f"the load ended with {done.returncode}: {done.stderr[-500:]}")
@@ -79,12 +81,20 @@ def peer(folder: Path, port: int) -> Iterator[Child]:
         yield child
 
 
-def measured(receiver: Child, broker: Mosquitto, server: Influx | None, load: tuple[int, int], seconds: float) -> Row:
+def measured(receiver: Child, broker: Mosquitto, server: Influx | None, load: tuple[int, int], seconds: float, *more: str) -> Row:
     pids = [receiver.pid, broker.pid, *([server.pid] if server is not None else [])]
-    before = [_cpu(pid) for pid in pids]
-    told = run_load(broker.port, *load, seconds)
+    before, machine, begun = [_cpu(pid) for pid in pids], _busy(), time.monotonic()
+    told = run_load(broker.port, *load, seconds, *more)
     used = [_cpu(pid) - then for pid, then in zip(pids, before, strict=True)]
-    return Row(told, used[0], used[1], used[2] if server is not None else 0.0, psutil.Process(receiver.pid).memory_info().rss / 1e6)
+    others = (_busy() - machine - sum(used) - told["cpu_s"]) / (time.monotonic() - begun)
+    rss_mb = psutil.Process(receiver.pid).memory_info().rss / 1e6
+    return Row(told, used[0], used[1], used[2] if server is not None else 0.0, rss_mb, others)
+
+
+def _busy() -> float:
+    """CPU seconds of everything on this machine since it started."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
 
 
 def _cpu(pid: int) -> float:

@@ -1,17 +1,21 @@
 """Many nodes in one cheap process: they publish what was encoded beforehand, keep to a window, and send again what is not acknowledged.
 
     python -m benchmarks.ingest_load --port 1883 --nodes 50 --points 100 --seconds 30 [--rate MESSAGES] [--window N]
+        [--influx URL]
 
 Each node has an MQTT connection of its own and speaks the wire contract. Without ``--rate`` every node sends as soon as its window has room (closed
-loop), with it all together send so many messages a second (open loop). The last line is one JSON object.
+loop), with it all together send so many messages a second (open loop). With ``--influx`` what this InfluxDB holds counts as acknowledged: for
+receivers that acknowledge nothing. The last line is one JSON object.
 """
 
 import argparse
 import asyncio
 import json
 import time
+import urllib.parse
+import urllib.request
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +27,7 @@ from gateway.mqtt.reader import Reader
 TICK = 0.004  # seconds
 RESEND_AFTER = 5.0
 BODIES = 16  # different sets of values
+ASK_EVERY = 0.25  # seconds
 _acks = msgspec.json.Decoder(Ack)
 
 
@@ -93,6 +98,13 @@ class Node(asyncio.Protocol):
             self.acknowledged += 1
             self.latencies.append(now - done.at)
 
+    def stored_until(self, t_ms: int) -> None:
+        """Everything up to this time counts as acknowledged."""
+        now = time.monotonic()
+        while self.pending and self.pending[0].t_ms <= t_ms:
+            self.latencies.append(now - self.pending.popleft().at)
+            self.acknowledged += 1
+
     def send(self, count: int) -> int:
         """Publishes so many messages, as far as the window allows and the socket takes them; returns how many."""
         if self.transport.get_write_buffer_size() > 1 << 20:
@@ -132,6 +144,26 @@ def in_turn(nodes: list[Node], credit: float) -> float:
     return credit
 
 
+async def judge(nodes: list[Node], url: str) -> None:
+    """Asks InfluxDB again and again for the time of the newest value of each node: a count would cost it more with every second.
+
+    Without a URL there is nothing to do.
+    """
+    query = f'SELECT last("{nodes[0].points[0]}") FROM readings GROUP BY node'  # noqa: S608 - ours
+    text = urllib.parse.urlencode({"db": "bench", "epoch": "ms", "q": query})
+    known = {node.name: node for node in nodes}
+
+    def ask() -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{url}/query?{text}", timeout=60) as answer:  # noqa: S310 - loopback
+            series: list[dict[str, Any]] = json.loads(answer.read())["results"][0].get("series", [])
+        return series
+
+    while url:
+        await asyncio.sleep(ASK_EVERY)
+        for series in await asyncio.to_thread(ask):
+            known[series["tags"]["node"]].stored_until(series["values"][0][0])
+
+
 async def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Connects, waits for the line ``go`` on stdin if asked to, sends, and waits for the last acknowledgement."""
     points = [f"machine-{place // 10}/signal-{place % 10}" for place in range(arguments.points)]
@@ -140,6 +172,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
     for node in nodes:
         await loop.create_connection(lambda node=node: node, "127.0.0.1", arguments.port)  # type: ignore[misc]
     await asyncio.gather(*(node.ready for node in nodes))
+    judging = asyncio.create_task(judge(nodes, arguments.influx), name="judge")
     await asyncio.sleep(1.0)
     print("ready", flush=True)
     begun = time.monotonic()
@@ -172,9 +205,13 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
         await asyncio.sleep(0.05)
         for node in nodes:
             node.send_again()
+    if judging.done():
+        judging.result()  # raises what ended it
+    judging.cancel()
     return {
         "points": arguments.points,
         "seconds": ended - marks["warm"],
+        "until_durable_s": time.monotonic() - begun,  # from the first message to the last acknowledgement, warm-up included
         "sent": sum(node.seq for node in nodes),
         "unacknowledged": sum(len(node.pending) for node in nodes),
         "resent": sum(node.resent for node in nodes),
@@ -197,6 +234,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=3.0, help="seconds of these that are not counted")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second of all nodes together; 0: closed loop")
     parser.add_argument("--window", type=int, default=40, help="unacknowledged messages of a node")
+    parser.add_argument("--influx", default="", help="URL of an InfluxDB 1.x that says what is stored, in its database bench")
     parser.add_argument("--drain", type=float, default=60.0, help="seconds to wait for the last acknowledgements")
     print(json.dumps(asyncio.run(run(parser.parse_args()))), flush=True)
 
