@@ -290,6 +290,7 @@ class Gateway:
                 self.services.nodes.clock_stepped(step_ns)
                 self.ingest.clock_stepped()
             self.services.annunciator.tick(now_ns)
+            self.ingest.tell_counts()
             if self._deaf_since is None:  # a gateway that hears nobody cannot say who is silent
                 self._look(now_ns)
             elif time.monotonic() - self._deaf_since > DEAF_AFTER:

@@ -86,15 +86,15 @@ class Inbox:
         line = max(self._lines.values(), key=lambda line: line.size)
         kept, before = line.size // 2, self._count
         while line.arrivals and line.size > kept:
-            self._took(line, line.arrivals.pop())
+            arrival = line.arrivals.pop()
+            self._took(line, 1, len(arrival.incoming.payload), arrival.topic.kind != "data")
         return before - self._count
 
-    def _took(self, line: _Line, arrival: Arrival) -> None:
-        size = len(arrival.incoming.payload)
-        line.others -= arrival.topic.kind != "data"
+    def _took(self, line: _Line, count: int, size: int, others: int) -> None:
+        line.others -= others
         line.size -= size
         self._size -= size
-        self._count -= 1
+        self._count -= count
 
     def take(self) -> list[Arrival]:
         """The next batch, a turn for each node after the other. Who owes is passed over as long as others have something."""
@@ -118,12 +118,17 @@ class Inbox:
         if line.owed:
             line.owed = max(0, line.owed - TURN_BYTES)
         else:
+            size = others = 0
+            before = len(batch)
             for _ in range(min(TURN_MESSAGES, len(line.arrivals))):
                 batch.append(arrival := line.arrivals.popleft())
-                self._took(line, arrival)
-                cost += unpacked(arrival.incoming.payload)
+                payload = arrival.incoming.payload
+                size += len(payload)
+                others += arrival.topic.kind != "data"
+                cost += unpacked(payload)
                 if cost >= TURN_BYTES:
                     break
+            self._took(line, len(batch) - before, size, others)
         if line.arrivals or line.owed:
             self._turns.append(node)
         else:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from prometheus_client import Counter
 
 from contract.frames import event_from_wire, to_ms, to_ns
 from contract.messages import BY_KIND, Alarm, Birth, ContractError, NodeState, decode
@@ -105,7 +104,7 @@ class Ingest:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._counters: dict[str, Counter] = {}
+        self._counted: dict[str, int] = {}  # messages by kind that the metrics have not heard of
         self.wrong_clocks: dict[str, int] = {}  # when readings with an impossible time came last, by node
         self.touched: set[str] = set()  # their registry entry changed and wants saving
         self.retired: set[str] = set()  # their retained birth was cleared
@@ -121,7 +120,7 @@ class Ingest:
             detail = f"the topic says contract {topic.version}: this gateway speaks {VERSION}"
             self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
             return
-        self._count(topic.kind)
+        self._counted[topic.kind] = self._counted.get(topic.kind, 0) + 1
         if topic.kind == "evidence" and self._approvals.approved(topic.node):
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
@@ -139,7 +138,8 @@ class Ingest:
             self._metrics.dropped.inc()  # a node that raises alarms without end keeps the rest until its turn
             return
         if topic.kind == "data" or self._inbox.others_wait(topic.node) or not self._budget.allows(incoming, topic.node):
-            self._metrics.dropped.inc(self._inbox.put(Arrival(topic, incoming)))
+            if dropped := self._inbox.put(Arrival(topic, incoming)):
+                self._metrics.dropped.inc(dropped)
             self._idle.clear()
             self._wake.set()
             return
@@ -174,11 +174,11 @@ class Ingest:
         """Waits until nothing is in the inbox."""
         await self._idle.wait()
 
-    def _count(self, kind: str) -> None:
-        counter = self._counters.get(kind)
-        if counter is None:
-            counter = self._counters[kind] = self._metrics.messages.labels(kind)
-        counter.inc()
+    def tell_counts(self) -> None:
+        """To be called each second or so: a counter of the metrics costs as much as the rest of taking a message, and so hears of many at once."""
+        counted, self._counted = self._counted, {}
+        for kind, count in counted.items():
+            self._metrics.messages.labels(kind).inc(count)
 
     def _take(self, one: Readable | Other | Unreadable) -> None:
         topic, incoming = one.arrival

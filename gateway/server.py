@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from gateway.opening import CannotStart
 # A transaction is a dozen statements, and after each its thread asks for the interpreter again: with the usual 5 ms beside a busy event loop it
 # would hold the database for seconds.
 SWITCH_SECONDS = 0.0005
+COLLECT = (20_000, 20, 20)  # what waits for its commit is no garbage: it need not be looked through every few dozen messages
 
 
 def listen(config: GatewayConfig) -> socket.socket:
@@ -63,6 +65,8 @@ async def run(config: GatewayConfig, *, stopping: Callable[[], None] = lambda: N
     from gateway.api.app import create_app
 
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # what is there by now stays for good
+    gc.set_threshold(*COLLECT)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
