@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.values import IDENTIFIER, POINT
 from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreHealth, StoreUnavailable
-from gateway.store.influx_chart import Chart, statements
+from gateway.store.influx_chart import Chart, has_emptied, statements
 from gateway.store.influx_lines import (
     DELETED,
     MEASUREMENT,
@@ -243,8 +243,10 @@ class InfluxStore:
             answers = self._server.query(*(one for some in asked for one in some)) if asked else []
             chart = Chart(series, slots, self._samples)
             for piece, some in zip((piece for piece in cut if piece.end_ns > 0), asked, strict=True):
-                chart.take(piece, answers[: len(some)])
-                answers = answers[len(some) :]
+                told, answers = answers[: len(some)], answers[len(some) :]
+                if has_emptied(piece, told):
+                    told = self._server.query(*statements(series, piece, slots, emptied=True))
+                chart.take(piece, told)
             if self._rollups.kept()[1:] == kept[1:]:  # else retention has dropped what was being read
                 return chart.buckets()
 

@@ -23,8 +23,8 @@ class Part(NamedTuple):
     last: float
 
 
-def statements(series: Series, piece: Piece, slots: Grid) -> list[str]:
-    """Four for readings, two for cells."""
+def statements(series: Series, piece: Piece, slots: Grid, *, emptied: bool = False) -> list[str]:
+    """Four for readings, two for cells. ``emptied``: some of the cells have no value any more, and are left out; that takes the server longer."""
     asset, field = split_point(series.point)
     low, high = max(piece.start_ns, 0), min(piece.end_ns - 1, MAX_TIME_NS)
     where = f"WHERE node = '{series.node}' AND asset = '{asset}' AND time >= {low} AND time <= {high}"
@@ -41,7 +41,13 @@ def statements(series: Series, piece: Piece, slots: Grid) -> list[str]:
     columns = ", ".join(
         f'{take}("{name}_{field}")' for take, name in (("min", "min"), ("max", "max"), ("sum", "sum"), ("sum", "count"), ("last", "last"))
     )
-    return [f'SELECT {columns} {origin} AND "count_{field}" > 0 {slotted}', f'SELECT max("worst_{field}") {origin} {slotted}']
+    valued = f' AND "count_{field}" > 0' if emptied else ""
+    return [f'SELECT {columns}, min("count_{field}") {origin}{valued} {slotted}', f'SELECT max("worst_{field}") {origin} {slotted}']
+
+
+def has_emptied(piece: Piece, answers: Sequence[Rows]) -> bool:
+    """Whether a cell among them has no value any more: InfluxDB still has the minimum and the rest of what it was."""
+    return piece.level != RAW and any(row[6] == 0 for one in answers[0] for row in one["values"])
 
 
 class Chart:
