@@ -38,7 +38,7 @@ class DuckDBStore:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
         path: Path
-        memory_limit: str = Field("96MB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$")
+        memory_limit: str = Field("64MB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$")
         threads: int = Field(2, ge=1, le=64)
         checkpoint_at: str = Field("16MB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$")
 
