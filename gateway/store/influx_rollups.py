@@ -100,27 +100,33 @@ class InfluxRollups:
         with self._lock:
             self.fence = max(self.fence, stop)
         try:
-            for where in self._each_share():
+            for where in self._each_share(self._shares):
                 self._make(MINUTE, first, stop, where)
         except StoreUnavailable:
             self._pace(_LONG_S + 1)  # perhaps it was too much for one answer
             raise
         hours_from, hours_to = floor_to(HOUR, rolled_to), floor_to(HOUR, stop)
         if hours_from < hours_to:
-            self._make(HOUR, max(hours_from, floor_to(HOUR, self.kept().raw_from_ns)), hours_to)
+            hours_from = max(hours_from, floor_to(HOUR, self.kept().raw_from_ns))
+            for where in self._each_share(self._shares * max(1, _H // self._rolling_ns)):  # as much for one answer as in a step of minutes
+                self._make(HOUR, hours_from, hours_to, where)
         self._keep(self.kept()._replace(rolled_to_ns=stop))
         self._pace(time.monotonic() - begun)
         return stop < target
 
-    def _each_share(self) -> Iterator[str]:
-        if self._shares == 1:
+    def _each_share(self, count: int) -> Iterator[str]:
+        """Conditions that together are everything: groups of nodes, and of their assets where there are fewer nodes than groups."""
+        if count == 1:
             yield ""
             return
         (found,) = self._server.query(f"SHOW TAG VALUES FROM {MEASUREMENT} WITH KEY = node")
-        nodes = [str(row[1]) for one in found for row in one["values"]]
-        for share in range(self._shares):
-            if chosen := nodes[share :: self._shares]:
-                yield "(" + " OR ".join(f"node = '{node}'" for node in chosen) + ")"
+        parts = [f"node = '{row[1]}'" for one in found for row in one["values"]]
+        if len(parts) < count:
+            (found,) = self._server.query(f"SHOW SERIES FROM {MEASUREMENT}")
+            tags = [dict(tag.split("=", 1) for tag in row[0].split(",")[1:]) for one in found for row in one["values"]]
+            parts = [f"(node = '{one['node']}' AND asset = '{one['asset']}')" for one in tags]
+        for share in range(min(count, len(parts))):
+            yield "(" + " OR ".join(parts[share::count]) + ")"
 
     def _pace(self, seconds: float) -> None:
         """The span of the next step, whole minutes and at most six hours, after one that took so long."""

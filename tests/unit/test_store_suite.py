@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from contract.values import Level, Quality
 from gateway.store import Bucket, Retention, Sample, Series, StoreFrame, StoreRefused, TimeSeriesStore
+from gateway.store.influx import InfluxStore
 from gateway.store.opening import open_store
 from gateway.store.rollup import Grid, grid
 from tests.rig.servers import Influx
@@ -507,6 +508,26 @@ def test_rollups_agree_with_a_naive_recomputation_after_anything(  # noqa: PLR09
     assert_chart(store, series, stored.values(), T0 - DAY, T0 + DAY, 48)
     latest = store.latest([series]).get(series)
     assert latest == (stored[max(stored)] if stored else None)
+
+
+@pytest.mark.parametrize("kind", ["influx"], indirect=True)  # the others have no server that must answer in time
+@pytest.mark.parametrize("shares", [2, 7, 64])
+def test_a_site_too_large_for_one_answer_is_rolled_up_in_shares(store: TimeSeriesStore, kind: str, shares: int) -> None:
+    assert isinstance(store, InfluxStore), kind
+    store._rollups._shares, store._rollups._rolling_ns = shares, 20 * MINUTE  # as after answers that came too late
+    many = [Series(f"node-{node}", f"gas-{asset}/shared-{shares}") for node in range(4) for asset in range(3)]
+    samples = [Sample(T0 + at * 50 * SECOND, float(at % 31), "bad:stuck" if at % 40 == 0 else "good") for at in range(3 * 72)]
+    for series in many:
+        store.write([one(series, *sample) for sample in samples])
+    asked = list(store._rollups._each_share(shares))
+    assert len(asked) == min(shares, len(many) if shares > 4 else shares)
+    settle(store, T0 + DAY)
+    assert store.kept().rolled_to_ns > T0 + 3 * HOUR - 2 * MINUTE
+    for series in many:
+        assert_chart(store, series, samples, T0, T0 + 3 * HOUR, 3)
+        assert_chart(store, series, samples, T0, T0 + 3 * HOUR, 90)
+    (found,) = store._rollups._server.query(f'SELECT "count_shared-{shares}" FROM hour GROUP BY node, asset')  # noqa: S608 - ours
+    assert len([row for one in found for row in one["values"] if row[1]]) >= 3 * len(many), "hours are there, and of every series"
 
 
 def test_what_retention_drops_is_still_in_the_chart(store: TimeSeriesStore, kind: str) -> None:
