@@ -45,7 +45,7 @@ class SignIns:
         self._window = _Window()
 
     def refused(self, name: str, address: str, why: str, *, now_ns: int) -> None:
-        """``why``: `wrong_password`, or `too_often`, when the password was not even looked at."""
+        """``why``: `wrong_password`; `too_often`, when the password was not even looked at; or an `oidc_…` of whom the provider knows."""
         looked = why == "wrong_password"
         with self._lock:
             self._settle(now_ns, ending=False)

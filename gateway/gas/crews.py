@@ -75,8 +75,9 @@ class _Reader:
                 for bucket in self.services.store.buckets(series, self.from_ns, self.end_ns, self.count):
                     if bucket.samples:
                         found[(bucket.start_ns - self.from_ns) // self.width_ns] = bucket.mean
+                given = "1" if declared.unit == "bool" else declared.unit  # the share of a minute in which a switch was on
                 try:
-                    found = {slot: convert(mean, declared.unit, unit) for slot, mean in found.items()}
+                    found = {slot: convert(mean, given, unit) for slot, mean in found.items()}
                 except ValueError:
                     found = {}
             self._known[series, unit] = found

@@ -262,7 +262,7 @@ def crewed() -> dict[str, Any]:
     return {"gas": gas()["gas"] | {"crews": crews}}
 
 
-TAGS = {f"gate-3/crew-{name}": PointDeclaration(unit="1", kind="digital", period=5) for name in "ab"}
+TAGS = {f"gate-3/crew-{name}": PointDeclaration(unit=unit, kind="digital", period=5) for name, unit in (("a", "bool"), ("b", "1"))}
 
 
 async def test_the_dose_of_a_crew_is_that_of_the_places_where_it_was(tmp_path: Path) -> None:
