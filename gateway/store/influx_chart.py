@@ -61,7 +61,8 @@ class Chart:
         self._worst: dict[int, int] = {}
 
     def take(self, piece: Piece, answers: Sequence[Rows]) -> None:
-        parts = {row[0]: Part(*row[1:6]) for one in answers[0] for row in one["values"] if row[4]}
+        # The server reads each column for itself: a slot that only just began may have a count and no sum yet, and is there the next time.
+        parts = {row[0]: Part(*row[1:6]) for one in answers[0] for row in one["values"] if row[4] and None not in row[1:6]}
         if piece.level != RAW:
             worst = {row[0]: int(row[1] or 0) for one in answers[1] for row in one["values"]}
         else:
