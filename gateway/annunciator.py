@@ -177,6 +177,11 @@ class Annunciator:
     async def drained(self) -> None:
         await self._idle.wait()
 
+    @property
+    def writing(self) -> bool:
+        """Whether the journal is being written now; not while it takes nothing."""
+        return not self._idle.is_set() and not self.trouble
+
     async def run(self) -> None:
         """Until cancelled."""
         backoff = 0.1

@@ -5,10 +5,10 @@ gets its turn: a flood is its own node's problem.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,7 +30,8 @@ from gateway.malfunctions import OF_A_NODE, RESERVED, silence
 from gateway.metrics import Metrics
 from gateway.nodes import Nodes
 from gateway.numbering import numbered
-from gateway.rejects import Refused, Rejects
+from gateway.refusing import Origin, Refuser
+from gateway.rejects import Rejects
 from gateway.session import Incoming
 from gateway.site_rules import SiteRules
 from gateway.store import StoreFrame
@@ -40,21 +41,11 @@ from rules.moment import Instant
 log = logging.getLogger(__name__)
 
 KNOWN_TOPICS = 50_000
-SAID_PER_MESSAGE = 20  # parts of one message that are refused one by one; the rest is told as a number
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
-REFUSED_PER_SECOND = 100.0  # messages of a node of which something is refused: beyond it, the rest stay in its outbox
+YIELD_SECONDS = 0.02  # how long readings wait for the journal at once, and then go on for as long, whatever it does
 AT_ONCE_BYTES = 64 << 10  # a larger message, or a packed one, is decoded in a worker thread; for others the way there would cost more
-
-
-class Origin(NamedTuple):
-    """Whose message it is, for whoever refuses a part of it."""
-
-    topic: Topic
-    incoming: Incoming
-    boot: str | None = None
-    seq: int | None = None
 
 
 class Ingest:
@@ -78,10 +69,9 @@ class Ingest:
         late_after: float,
     ) -> None:
         self._nodes = nodes
-        self._ledger = ledger
         self._batcher = batcher
         self._annunciator = annunciator
-        self._rejects = rejects
+        self._refuser = Refuser(ledger, rejects, metrics)
         self._rules = rules
         self._approvals = approvals
         self._evidence = evidence
@@ -98,9 +88,9 @@ class Ingest:
         self._inbox = Inbox()
         self._budget = Budget()
         self._pace = Pace()
-        self._refusals = Pace(per_second=REFUSED_PER_SECOND)
         self._decoder = Decoder(nodes.limits)
         self.expected = Expected(time.time_ns())
+        self._patient_from = 0.0  # when readings may wait for the journal again
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -118,14 +108,14 @@ class Ingest:
             return
         if topic.version != VERSION:
             detail = f"the topic says contract {topic.version}: this gateway speaks {VERSION}"
-            self._refuse(Origin(topic, incoming), Refusal("contract_version", "topic", detail), whole=True)
+            self._refuser.whole(Origin(topic, incoming), Refusal("contract_version", "topic", detail))
             return
         self._counted[topic.kind] = self._counted.get(topic.kind, 0) + 1
         if topic.kind == "evidence" and self._approvals.approved(topic.node):
             self._evidence.offer(Picture(topic.node, topic.rest, incoming.received_ns, incoming.payload))
         if topic.kind in _PASSED_OVER or self._kept_out(topic, incoming):
             return
-        if topic.kind in _NUMBERED and self._refusals.spent(topic.node, incoming.received_ns):
+        if topic.kind in _NUMBERED and self._refuser.spent(topic.node, incoming.received_ns):
             self._metrics.dropped.inc()
             return
         if not incoming.payload and topic.kind not in _NUMBERED:
@@ -157,6 +147,7 @@ class Ingest:
             self._wake.clear()
             while len(self._inbox) and not self.closed:
                 await self._batcher.room()
+                await self._alarms_first()
                 batch = self._inbox.take()
                 little = all(unpacked(one.incoming.payload) < AT_ONCE_BYTES for one in batch)
                 decoded = self._decoder.decode(batch) if little else await asyncio.to_thread(self._decoder.decode, batch)
@@ -169,6 +160,14 @@ class Ingest:
                 if little:
                     await asyncio.sleep(0)
             self._idle.set()
+
+    async def _alarms_first(self) -> None:
+        """A transaction of the journal asks for the interpreter fifty times: beside decoding it would take ten times as long as alone."""
+        now = time.monotonic()
+        if now >= self._patient_from and self._annunciator.writing:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._annunciator.drained(), YIELD_SECONDS)
+            self._patient_from = 2 * time.monotonic() - now
 
     async def drained(self) -> None:
         """Waits until nothing is in the inbox."""
@@ -193,7 +192,7 @@ class Ingest:
 
     def _unreadable(self, topic: Topic, incoming: Incoming, error: ContractError, number: tuple[str, int] | None) -> None:
         origin = Origin(topic, incoming, *((number if topic.kind in _NUMBERED else None) or (None, None)))
-        self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+        self._refuser.whole(origin, Refusal(error.reason, error.where, error.detail))
 
     def _other(self, topic: Topic, incoming: Incoming, message: object) -> None:
         if isinstance(message, Alarm):
@@ -222,11 +221,11 @@ class Ingest:
         try:
             topic = parse(incoming.topic)
         except ValueError as error:
-            if self._refusals.spent("", incoming.received_ns):
+            if self._refuser.spent("", incoming.received_ns):
                 self._metrics.rejects.labels("wrong_topic").inc()
             elif incoming.payload:
                 nobody = Topic(VERSION, "", "", "")
-                self._refuse(Origin(nobody, incoming), Refusal("wrong_topic", "topic", str(error)), whole=True)
+                self._refuser.whole(Origin(nobody, incoming), Refusal("wrong_topic", "topic", str(error)))
             return None
         if len(self._topics) < KNOWN_TOPICS and topic.kind not in _PASSED_OVER:
             self._topics[incoming.topic] = topic
@@ -237,7 +236,7 @@ class Ingest:
         node, now_ns = topic.node, incoming.received_ns
         entry = Entry(node, message.boot, message.seq)
         self._heard(topic, incoming, message.sent)
-        if self._duplicate(entry) or self._batcher.holds(entry):
+        if self._refuser.duplicate(entry) or self._batcher.holds(entry):
             self._metrics.duplicates.inc()
             return
         skew = self._skews[node]
@@ -257,24 +256,24 @@ class Ingest:
             self._metrics.undeclared.inc(admitted.values)
         if letters:
             self.wrong_clocks[node] = now_ns
-        self._refuse_parts(Origin(topic, incoming, message.boot, message.seq), [*readable.refusals, *admitted.refusals])
+        self._refuser.parts(Origin(topic, incoming, message.boot, message.seq), [*readable.refusals, *admitted.refusals])
 
     def _alarm(self, topic: Topic, incoming: Incoming, message: Alarm) -> None:
         node, now_ns = topic.node, incoming.received_ns
         entry = Entry(node, message.boot, message.seq)
         self._heard(topic, incoming, message.sent)
-        if self._duplicate(entry) or self._annunciator.holds(entry):
+        if self._refuser.duplicate(entry) or self._annunciator.holds(entry):
             self._metrics.duplicates.inc()
             return
         origin = Origin(topic, incoming, message.boot, message.seq)
         try:
             event = event_from_wire(node, message.event)
         except ContractError as error:
-            self._refuse(origin, Refusal(error.reason, error.where, error.detail), whole=True)
+            self._refuser.whole(origin, Refusal(error.reason, error.where, error.detail))
             return
         if event.definition in RESERVED:
             detail = f"{event.definition!r} is the gateway's own alarm about this node; give yours another id"
-            self._refuse(origin, Refusal("reserved_id", "$.event.definition", detail), whole=True)
+            self._refuser.whole(origin, Refusal("reserved_id", "$.event.definition", detail))
             return
         when = time_event(event.time_ns, event.quality, now_ns=now_ns, skew_ns=self._skews[node].at(now_ns), late_after=self._late_after)
         moved = msgspec.structs.replace(event, time_ns=when.time_ns, quality=when.quality)
@@ -306,7 +305,7 @@ class Ingest:
         definitions = [definition for definition in birth.alarms if definition.id not in RESERVED]
         if taken := [definition.id for definition in birth.alarms if definition.id in RESERVED]:
             detail = f"{taken[0]!r} is the gateway's own alarm about this node; give yours another id"
-            self._refuse(origin, Refusal("reserved_id", "$.alarms", detail), whole=False)
+            self._refuser.part(origin, Refusal("reserved_id", "$.alarms", detail))
         standing = [one for one in birth.standing if one.definition not in RESERVED]
         self._annunciator.declared(node, [*definitions, self._silence, *OF_A_NODE], standing, now_ns=now_ns)
 
@@ -340,45 +339,6 @@ class Ingest:
         if skew is None:
             skew = self._skews[node] = Skew()
         return skew
-
-    def _duplicate(self, entry: Entry) -> bool:
-        """A message that is committed is acknowledged again at once: its acknowledgement was lost."""
-        if self._ledger.known(entry.node, entry.boot, entry.seq):
-            self._rejects.acknowledge(entry)
-            return True
-        return False
-
-    def _refuse_parts(self, origin: Origin, refusals: Sequence[Refusal]) -> None:
-        if refusals:
-            self._refusals.allows(origin.topic.node, origin.incoming.received_ns)
-        for refusal in refusals[:SAID_PER_MESSAGE]:
-            self._refuse(origin, refusal, whole=False)
-        if (more := len(refusals) - SAID_PER_MESSAGE) > 0:
-            self._refuse(origin, Refusal(refusals[-1].reason, "$.frames", f"and {more} more parts of this message"), whole=False)
-
-    def _refuse(self, origin: Origin, refusal: Refusal, *, whole: bool) -> None:
-        topic, incoming, boot, seq = origin
-        node = topic.node
-        if whole:
-            self._refusals.allows(node, incoming.received_ns)
-        if whole and boot is not None and seq is not None and self._ledger.known(node, boot, seq):
-            self._metrics.duplicates.inc()
-            self._rejects.acknowledge(Entry(node, boot, seq))
-            return
-        self._rejects.refuse(
-            Refused(
-                node,
-                incoming.topic,
-                refusal.reason,
-                refusal.where,
-                refusal.detail,
-                incoming.received_ns,
-                incoming.payload,
-                boot,
-                seq,
-                whole and topic.version == VERSION,
-            )
-        )
 
     def _show(self, node: str, frames: Sequence[StoreFrame]) -> None:
         """The newest values, to whoever watches; history that arrives behind is not shown as live."""

@@ -1,8 +1,10 @@
 """A gateway in this process on a real Mosquitto, fed by a device that speaks the contract by hand."""
 
 import asyncio
+import contextlib
 import gzip
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -228,6 +230,28 @@ async def test_without_a_store_alarms_go_on_and_nothing_is_lost(tmp_path: Path) 
             assert len(gateway.services.store.raw(Series("pump-3", "gas-2/co"), 0, 2**62)) > 0
             assert sample(gateway, "gas-2/co") == (19.0, "good")
             await until(lambda: one.retained_alarms()["_gateway.store-down"]["active"] is False)
+
+
+async def test_readings_are_shown_while_the_journal_cannot_be_written(tmp_path: Path) -> None:
+    """They let the journal go first, but for a moment only."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        async with Gateway(config(tmp_path, broker.port), store=MemoryStore()) as gateway, device(broker.port) as one:
+            await until(lambda: gateway.session.up)
+            await one.birth(POINTS, alarms=[CO_HIGH])
+            await until(lambda: gateway.services.nodes.views(0))
+            journal = sqlite3.connect(tmp_path / "gateway" / "journal.db", isolation_level=None)
+            with contextlib.closing(journal) as other, gateway.services.bus.subscribe() as watching:
+                other.execute("BEGIN IMMEDIATE")
+                event = await one.alarm("co-high", "active", event="e1")
+                values = [float(value) for value in range(20)]
+                for value in values:
+                    await one.data({"gas-2/co": value})
+                    shown = await asyncio.wait_for(watching.next(), 1)
+                    assert (shown.kind, shown.data["values"]) == ("readings", {"gas-2/co": value})
+                assert not one.acked()
+                other.execute("ROLLBACK")
+            await until(lambda: one.acked() == set(range(1, 22)))
+            assert event == 1
 
 
 async def test_a_full_queue_drops_unacknowledged_and_takes_it_when_it_comes_again(tmp_path: Path) -> None:
