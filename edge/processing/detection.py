@@ -3,7 +3,6 @@
 ISO 13374 block: data manipulation. In shadow mode by itself: readings, and no alarm unless the site writes a rule. The picture stays here.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,12 @@ import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from contract.messages import PointDeclaration
-from contract.values import GOOD, Quality, Reading, bad, check_point
+from contract.values import Quality, Reading, check_point
 from edge.errors import Misconfigured
 from edge.evidence_picture import black_out, picture, smaller
 from edge.items import Frame, Item
 from edge.processing import ProcessorContext, ProcessorSettings
-from edge.processing.comparison import AlarmRates
+from edge.processing.candidate import CandidateDetector
 from edge.processing.detector_model import DetectorModel
 from edge.processing.models import ModelFailed, cards
 from edge.processing.news import News
@@ -30,8 +29,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[list[tuple[Share, Share]], Field(min_length=3, max_length=64)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-
-log = logging.getLogger("muki.edge.processing.detection")
 
 DIFFERENCE = "candidate/alarm_difference"
 LOOKS = 6  # pictures kept for evidence, at most 3 MiB each
@@ -103,9 +100,9 @@ class DetectorProcessor:
         self._privacy = [np.array(polygon) for polygon in settings.privacy]
         self._looks: deque[Look] = deque(maxlen=LOOKS)
         self._model = DetectorModel(settings.name, settings.model, context)
-        self._candidate = DetectorModel(f"{settings.name} (candidate)", settings.candidate, context) if settings.candidate else None
-        self._rates = AlarmRates(settings.candidate_pictures)
-        self._complaint = ""
+        self._candidate: CandidateDetector | None = None
+        if settings.candidate:
+            self._candidate = CandidateDetector(settings.name, settings.candidate, context, settings.candidate_pictures)
         self._threshold = 1.0
         self._looked_ns: int | None = None
         peaks = ("latency", *(f"{label}_score" for label in settings.classes))
@@ -152,10 +149,7 @@ class DetectorProcessor:
             )
         self._threshold = self._settings.threshold or self._model.threshold
         if self._candidate is not None:
-            try:
-                self._candidate.load(self._settings.classes)
-            except Misconfigured as error:
-                self._complain(f"is left out: {error}")
+            self._candidate.load(self._settings.classes)
 
     def process(self, item: Item) -> Sequence[Reading]:
         """The readings of one picture; none while less than ``every`` has passed, or when it says what the last one did, for ``report``.
@@ -177,32 +171,22 @@ class DetectorProcessor:
             raise
         latency = (time.perf_counter() - begun) * 1e3
         height, width = item.image.shape[:2]
-        values = {} if found is None else self._values(self._model, found, width, height) | {"latency": latency}
+        values = {} if found is None else self._values(self._model.classes, found, width, height) | {"latency": latency}
         told = {name: (values.get(name), quality) for _, name in self._names}
         if self._candidate is not None and found is not None:
             told[DIFFERENCE] = self._compared(self._candidate, image, self._calls(values))
         return self._news.of([Reading(point, item.time_ns, *told[name]) for point, name in self._names], item.time_ns)
 
-    def _compared(self, candidate: DetectorModel, image: Array, active: bool) -> tuple[float | None, Quality]:
-        """How much oftener the candidate calls, with this picture; to a hundredth, else each picture would bring a message."""
-        try:
-            found, quality = candidate.look(image, candidate.threshold)
-        except ModelFailed as error:
-            self._complain(f"failed: {error}")
-            return None, bad("candidate_failed")
+    def _compared(self, candidate: CandidateDetector, image: Array, active: bool) -> tuple[float | None, Quality]:
+        """How much oftener the candidate calls, with this picture."""
+        found, quality = candidate.look(image, candidate.threshold)
         if found is None:
             return None, quality
-        difference = self._rates.add(active, self._calls(self._values(candidate, found, image.shape[1], image.shape[0])))
-        return (None, bad("gathering")) if difference is None else (round(difference, 2), GOOD)
+        values = self._values(candidate.classes, found, image.shape[1], image.shape[0])
+        return candidate.compared({DIFFERENCE: active}, {DIFFERENCE: self._calls(values)})[DIFFERENCE]
 
     def _calls(self, values: Mapping[str, float]) -> bool:
         return any(values[label] > 0 for label in self._settings.classes)
-
-    def _complain(self, what: str) -> None:
-        """Logs an error of the candidate once, not with every picture."""
-        if what != self._complaint:
-            log.error("processor %s: candidate %s: %s", self._settings.name, self._settings.candidate, what)
-            self._complaint = what
 
     def evidence(self, point: str, time_ns: int) -> bytes | None:
         """The picture that was looked at nearest to that time, where the point is one of this detector's counts or scores. See `Witness`."""
@@ -239,7 +223,7 @@ class DetectorProcessor:
         self._remember(image, time_ns, found, sure)
         return Detections(found.boxes[sure], found.scores[sure], found.labels[sure]), quality
 
-    def _values(self, model: DetectorModel, found: Detections, width: int, height: int) -> dict[str, float]:
+    def _values(self, classes: Sequence[str], found: Detections, width: int, height: int) -> dict[str, float]:
         if not found.scores.size:  # most pictures of most cameras
             return {name: 0.0 for _, name in self._names}
         left, top, right, bottom = (found.boxes / np.array([width, height] * 2, np.float32)).T
@@ -250,7 +234,7 @@ class DetectorProcessor:
         within = {zone: inside(feet, polygon) for zone, polygon in self._zones.items()}
         values: dict[str, float] = {}
         for label in self._settings.classes:
-            chosen = seen & (found.labels == model.classes.index(label))
+            chosen = seen & (found.labels == classes.index(label))
             values[label] = float(chosen.sum())
             values[f"{label}_score"] = float(found.scores[chosen].max(initial=0.0))
             values |= {f"{zone}/{label}": float((chosen & there).sum()) for zone, there in within.items()}

@@ -7,7 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,10 +21,13 @@ from edge.processing.detector_model import DetectorModel
 from edge.processing.models import ModelFailed, cards
 from edge.processing.news import News
 from edge.processing.tracking import WEAK
+from edge.processing.watch_candidate import WatchCandidate
 from edge.processing.watch_evidence import WatchEvidence
 from edge.processing.watch_settings import PersonWatchSettings
 from edge.processing.watching import View, Watch
 from models.cards import Card
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST = 1000.0
 FAR = 1000.0  # m
@@ -49,6 +52,7 @@ class PersonWatchProcessor:
         self._context = context
         self._prefix = f"{settings.input}/{settings.under}"
         self._model = DetectorModel(settings.name, settings.model, context)
+        self._candidate = WatchCandidate(settings, settings.candidate, context) if settings.candidate else None
         self._watch: Watch | None = None
         self._crossed: dict[str, tuple[int, int]] = {}  # before this start
         self._lens = dict.fromkeys((f"{settings.input}/image/{state}" for state in _LENS), False) if settings.lens else {}
@@ -98,11 +102,12 @@ class PersonWatchProcessor:
             declare("vehicle_distance", "m", FAR, ("Distancia menor entre persona y vehículo", "Least distance from person to vehicle"))
             declare("vehicle_distance_error", "m", FAR, ("Error de esa distancia", "Error of that distance"))
         declare("latency", "ms", 60_000, ("Tiempo por imagen", "Time for one picture"))
-        return found
+        compared = self._candidate.points() if self._candidate is not None else {}
+        return found | {f"{self._prefix}/{name}": declaration for name, declaration in compared.items()}
 
     def cards(self) -> Sequence[Card]:
         """See `edge.processing.Modelled`."""
-        return cards(self._settings.name, self._context, self._settings.model)
+        return cards(self._settings.name, self._context, self._settings.model, self._settings.candidate)
 
     def start(self) -> None:
         """Loads model and tracker. Raises Misconfigured where the model is missing, wrong, or no detector of these classes."""
@@ -111,6 +116,8 @@ class PersonWatchProcessor:
         usual = settings.threshold or self._model.threshold
         self._thresholds = {name: settings.thresholds.get(name, usual) for name in settings.classes}
         self._watch = Watch(settings, self._thresholds)
+        if self._candidate is not None:
+            self._candidate.load()
         if settings.evidence:
             if missing := [name for name in settings.blurred if name not in self._model.classes]:
                 known = ", ".join(self._model.classes)
@@ -141,8 +148,9 @@ class PersonWatchProcessor:
             return []
         self._looked_ns = item.time_ns
         begun = time.perf_counter()
+        image = black_out(item.image, self._privacy) if self._privacy else item.image
         try:
-            view, quality = self._look(item)
+            view, quality = self._look(image, item.time_ns)
         except ModelFailed:
             self._news.forget()  # the agent says bad:processor_fault of every point
             raise
@@ -150,6 +158,8 @@ class PersonWatchProcessor:
         if view is None:
             return self._news.of([Reading(point, item.time_ns, None, quality) for point, _ in self._names], item.time_ns)
         values = self._values(view) | {"latency": (latency, GOOD)}
+        if self._candidate is not None:
+            values |= self._candidate.compared(image, view)
         told = [(point, *values[name]) for point, name in self._names]
         return self._news.of([Reading(point, item.time_ns, value, _worse(own, quality)) for point, value, own in told], item.time_ns)
 
@@ -159,22 +169,21 @@ class PersonWatchProcessor:
             return None
         return self._evidence.picture(point[len(self._prefix) + 1 :], time_ns)
 
-    def _look(self, frame: Frame) -> tuple[View | None, Quality]:
+    def _look(self, image: Array, time_ns: int) -> tuple[View | None, Quality]:
         if self._watch is None:
             return None, bad("no_model")
-        image = black_out(frame.image, self._privacy) if self._privacy else frame.image
         found, quality = self._model.look(image, WEAK * min(self._thresholds.values()))
         if found is None:
             return None, quality
-        height, width = frame.image.shape[:2]
+        height, width = image.shape[:2]
         names = [self._model.classes[label] for label in found.labels]
         boxes = found.boxes / np.array([width, height] * 2, np.float32)
-        view = self._watch.update(boxes, found.scores, names, frame.time_ns)
+        view = self._watch.update(boxes, found.scores, names, time_ns)
         if self._evidence is not None:
             usual = self._settings.threshold or self._model.threshold
             sure = found.scores >= np.array([self._thresholds.get(name, usual) for name in names])
             self._evidence.remember(image, boxes, names, sure, view)
-        return view, self._trust(frame.time_ns)
+        return view, self._trust(time_ns)
 
     def _trust(self, time_ns: int) -> Quality:
         """Uncertain while the lens is bad, or too few pictures come to follow anybody."""

@@ -66,6 +66,10 @@ class PersonWatchSettings(ProcessorSettings):
         description="Classes that are blurred in evidence unless part of the event; persons, heads, torsos if not said",
     )
     blur_heads: bool = Field(False, description="The upper quarter of the persons that the alarm is about is blurred too")
+    candidate: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A second model that looks at the same pictures; its counts are told nowhere, only how much oftener it would call"
+    )
+    candidate_pictures: int = Field(500, ge=20, le=100_000, description="Pictures that the difference in alarms is told of")
     lens: bool = Field(False, description="Follow the camera-check of this camera: readings are uncertain while its lens is bad")
     under: Word = Field("watch", description="The points are CAMERA/UNDER/…; give a second watch of a camera another word")
 

@@ -1,8 +1,6 @@
 """The detector on real pictures of the simulated camera and of people; zones, masks, and what is no picture or no model."""
 
 import asyncio
-import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from edge.processing.zones import inside
 from edge.worker import Worker
 from models.cards import ARTIFACTS
 from models.train.datasets import DataMissing, data_folder
-from tests.rig.fixed_detector import install
+from tests.rig.fixed_detector import install, small_model
 
 SECOND = 1_000_000_000
 
@@ -105,30 +103,6 @@ def test_a_report_of_0_tells_of_each_picture() -> None:
     assert all(made.process(Frame("belt-cam", at, image)) for at in (1, 2, 3))
     made = processor(report=1)
     assert [bool(made.process(Frame("belt-cam", round(at * SECOND), image))) for at in (1, 1.2, 1.8, 2)] == [True, False, False, True]
-
-
-def small_model(folder: Path, *, weight: float, labels: list[str], size: int = 8) -> None:
-    """An ONNX file with a card: a head of 2 x 2 cells that says ``weight`` everywhere."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=1),
-            helper.make_node("Mul", ["mean", "weight"], ["product"]),
-            helper.make_node("Div", ["product", "mean"], ["boxes"]),  # not a number for a black picture
-        ],
-        "small",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
-        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 2, 2, len(labels)])],
-        [numpy_helper.from_array(np.full((1, 2, 2, len(labels)), weight, np.float32), "weight")],
-    )
-    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    (folder / "small.onnx").write_bytes(content)
-    card = json.loads((ARTIFACTS / "people_vehicles.json").read_text())
-    card |= {"name": "small", "artifact": "small.onnx", "sha256": hashlib.sha256(content).hexdigest()}
-    card["inputs"][0]["shape"] = [1, 3, size, size]
-    card["outputs"][0] |= {"shape": [1, 2, 2, len(labels)], "labels": labels}
-    (folder / "small.json").write_text(json.dumps(card))
 
 
 @pytest.mark.parametrize("kind", ["detector", "person-watch"])
