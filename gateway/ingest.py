@@ -44,7 +44,7 @@ KNOWN_TOPICS = 50_000
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
-YIELD_SECONDS = 0.02  # how long readings wait for the journal at once, and then go on for as long, whatever it does
+YIELD_SECONDS = 0.05  # how long readings wait for the journal at once, and then go on for as long, whatever it does
 AT_ONCE_BYTES = 64 << 10  # a larger message, or a packed one, is decoded in a worker thread; for others the way there would cost more
 
 

@@ -18,6 +18,8 @@ from gateway.services import Services
 
 router = APIRouter(tags=["live"])
 HEARTBEAT = 2.0  # seconds: the page says that it is cut off after two missed ones
+PAUSE = 0.2  # seconds between readings: nobody sees more, and each watcher would cost the ingest as much as the store does
+TOGETHER = 20  # events that are sent at once
 MAX_STREAMS = 200
 _encoder = msgspec.json.Encoder()
 
@@ -64,7 +66,7 @@ class _Stream(StreamingResponse):
 async def _follow(services: Services, streams: Streams) -> AsyncGenerator[bytes, None]:
     streams.count += 1
     try:
-        with services.bus.subscribe() as subscription:
+        with services.bus.subscribe(pause=PAUSE) as subscription:
             yield b"retry: 1000\n" + _frame("hello", {"now": _now_ms()})
             async with aclosing(_frames(subscription, streams.ending, services.annunciator)) as frames:
                 async for frame in frames:
@@ -76,24 +78,24 @@ async def _follow(services: Services, streams: Streams) -> AsyncGenerator[bytes,
 async def _frames(subscription: Subscription, ending: asyncio.Event, annunciator: Annunciator) -> AsyncGenerator[bytes, None]:
     end = asyncio.create_task(ending.wait(), name="stream end")
     beat = asyncio.get_running_loop().time() + HEARTBEAT
-    event: asyncio.Task[LiveEvent] | None = None
+    taking: asyncio.Task[list[LiveEvent]] | None = None
     try:
         while not ending.is_set():
-            event = event or asyncio.create_task(subscription.next(), name="stream event")
+            taking = taking or asyncio.create_task(subscription.take(), name="stream events")
             left = beat - asyncio.get_running_loop().time()
-            await asyncio.wait({end, event}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({end, taking}, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
             if subscription.lagging:
                 subscription.lagging = False
                 yield _frame("reload", {"now": _now_ms()})
-            if event.done():
-                kind, data = event.result()
-                event = None
-                yield _frame(kind, data)
+            if taking.done():
+                events, taking = taking.result(), None
+                for at in range(0, len(events), TOGETHER):
+                    yield b"".join(_frame(*event) for event in events[at : at + TOGETHER])
             if asyncio.get_running_loop().time() >= beat:
                 beat = asyncio.get_running_loop().time() + HEARTBEAT
                 yield _frame("heartbeat", _beat(annunciator))
     finally:
-        for task in (end, event):
+        for task in (end, taking):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):

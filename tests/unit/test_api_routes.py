@@ -31,7 +31,7 @@ async def test_an_alarm_is_acknowledged_and_everyone_hears_of_it(tmp_path: Path)
         with site.bus.subscribe() as watcher:
             answer = await client.post(f"/alarms/{KEY}/acknowledge", json=ANA)
             assert (answer.status_code, answer.json()["state"], answer.json()["acknowledged_by"]) == (200, "acknowledged", "Ana")
-            assert (await watcher.next()).data["state"] == "acknowledged"
+            assert (await watcher.take())[0].data["state"] == "acknowledged"
         assert site.published[-1][0].endswith(f"/_gateway/alarms/{KEY}")
         assert b'"acknowledged_by":"Ana"' in site.published[-1][1]
         history = (await client.get("/alarms/history")).json()

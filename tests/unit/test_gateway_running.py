@@ -66,7 +66,7 @@ async def test_what_is_valid_is_stored_then_acknowledged(tmp_path: Path) -> None
             await one.state(online=True)
             with gateway.services.bus.subscribe() as watching:
                 first = await one.data({"gas-2/co": 12.5, "gas-2/o2": 20.7})
-                event = await asyncio.wait_for(watching.next(), 5)
+                (event,) = await asyncio.wait_for(watching.take(), 5)
                 second = await one.data({"gas-2/co": 501.0}, quality={"gas-2/o2": "bad:wire_break"})
                 await until(lambda: one.acked() >= {first, second})
             assert event == LiveEvent("readings", event.data)
@@ -246,7 +246,7 @@ async def test_readings_are_shown_while_the_journal_cannot_be_written(tmp_path: 
                 values = [float(value) for value in range(20)]
                 for value in values:
                     await one.data({"gas-2/co": value})
-                    shown = await asyncio.wait_for(watching.next(), 1)
+                    (shown,) = await asyncio.wait_for(watching.take(), 1)
                     assert (shown.kind, shown.data["values"]) == ("readings", {"gas-2/co": value})
                 assert not one.acked()
                 other.execute("ROLLBACK")
@@ -368,9 +368,8 @@ async def test_history_that_arrives_behind_announces_nothing(tmp_path: Path) -> 
                 await until(lambda: live in one.acked())
                 news: list[object] = []
                 while not news:
-                    event = await asyncio.wait_for(watching.next(), 5)
-                    if event.kind == "alarm" and event.data["node"] == "pump-3":
-                        news += [event.data["event"]] if event.data["announce"] else []
+                    events = [event.data for event in await asyncio.wait_for(watching.take(), 5) if event.kind == "alarm"]
+                    news += [event["event"] for event in events if event["node"] == "pump-3" and event["announce"]]
             assert news == ["e3"]
             entries = gateway.services.journal.history(node="pump-3")
             assert [(entry.what, entry.late) for entry in reversed(entries)] == [("active", True), ("normal", True), ("active", False)]

@@ -73,7 +73,7 @@ async def test_only_the_post_acknowledges_and_a_link_counts_once(tmp_path: Path)
         assert crossed.status_code == 403
         with site.bus.subscribe() as watcher:
             assert await acknowledge(client, token) == (200, "acknowledged")
-            assert (await watcher.next()).data["acknowledged_by"] == "Ana Quispe"
+            assert (await watcher.take())[0].data["acknowledged_by"] == "Ana Quispe"
         assert await acknowledge(client, token) == (409, "link_acknowledged")
         assert await worth(client, token) == ("acknowledged", "Ana Quispe")
         assert site.journal.get(f"{NODE}.o2-low").state is State.UNACKNOWLEDGED, "one alarm alone"
