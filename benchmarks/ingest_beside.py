@@ -146,6 +146,7 @@ def alarm_row(seconds: float) -> dict[str, Any]:
         "values/s beside": rate,
         "p50 ms": percentile(ours, 0.5),
         "p99 ms": p99,
+        "peer p50 ms": percentile(bare, 0.5),
         "peer p99 ms": percentile(bare, 0.99),
         "÷ peer": p99 / percentile(bare, 0.99),
         "limit": LIMIT_ALARM_MS,

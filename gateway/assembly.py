@@ -95,6 +95,7 @@ class Gateway:
             metrics,
             commit_every=config.commit_every,
             dead_letters=DeadLetters(config.data_dir, config.dead_letters_mb << 20),
+            alarms_first=annunciator.first,
             acknowledge=acknowledge,
             refused=self._store_refused,
             store_up=lambda up: self._malfunction(GATEWAY_NODE, STORE_DOWN, active=not up),

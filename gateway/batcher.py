@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from gateway.dead_letters import DeadLetters, Letter
@@ -43,17 +43,21 @@ class Batcher:
         *,
         commit_every: float,
         dead_letters: DeadLetters,
+        alarms_first: Callable[[], Awaitable[None]],
         acknowledge: Callable[[Entry], None],
         refused: Callable[[Sequence[StoreFrame], str], None],
         store_up: Callable[[bool], None],
         waiting_values: int = WAITING_VALUES,
     ) -> None:
-        """``refused`` hears of frames that the store will never take; ``store_up`` of every change of whether it takes any."""
+        """``alarms_first`` is waited for before each write; ``refused`` hears of frames that the store will never take; ``store_up`` of every
+        change of whether it takes any.
+        """
         self._store = store
         self._ledger = ledger
         self._metrics = metrics
         self._commit_every = commit_every
         self._dead_letters = dead_letters
+        self._alarms_first = alarms_first
         self._acknowledge = acknowledge
         self._refused = refused
         self._store_up = store_up
@@ -130,6 +134,7 @@ class Batcher:
         letters = [letter for pending in batch for letter in pending.letters]
         backoff = 0.1
         while True:
+            await self._alarms_first()
             begun = time.monotonic()
             try:
                 refusal = await asyncio.to_thread(self._write, frames, letters, [pending.entry for pending in batch])

@@ -9,7 +9,7 @@ from gateway.session import Incoming
 
 WAITING_BYTES = 64 << 20  # of all nodes
 BATCH = 48  # messages that are decoded together
-BATCH_BYTES = 192 << 10  # and bytes, unpacked: who comes next waits that long
+BATCH_BYTES = 48 << 10  # and bytes, unpacked: who comes next waits that long
 TURN_MESSAGES = 8
 TURN_BYTES = 64 << 10
 DEBT_BYTES = 4 << 20  # the most that a node owes: it is passed over for as many turns as that is times TURN_BYTES

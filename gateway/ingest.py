@@ -5,7 +5,6 @@ gets its turn: a flood is its own node's problem.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -44,7 +43,6 @@ KNOWN_TOPICS = 50_000
 _FROM_US = frozenset({"ack", "cmd"})
 _PASSED_OVER = frozenset({"evidence", "result"})  # no documents
 _NUMBERED = frozenset({"data", "alarm"})
-YIELD_SECONDS = 0.05  # how long readings wait for the journal at once, and then go on for as long, whatever it does
 AT_ONCE_BYTES = 64 << 10  # a larger message, or a packed one, is decoded in a worker thread; for others the way there would cost more
 
 
@@ -90,7 +88,6 @@ class Ingest:
         self._pace = Pace()
         self._decoder = Decoder(nodes.limits)
         self.expected = Expected(time.time_ns())
-        self._patient_from = 0.0  # when readings may wait for the journal again
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -147,7 +144,7 @@ class Ingest:
             self._wake.clear()
             while len(self._inbox) and not self.closed:
                 await self._batcher.room()
-                await self._alarms_first()
+                await self._annunciator.first()
                 batch = self._inbox.take()
                 little = all(unpacked(one.incoming.payload) < AT_ONCE_BYTES for one in batch)
                 decoded = self._decoder.decode(batch) if little else await asyncio.to_thread(self._decoder.decode, batch)
@@ -160,14 +157,6 @@ class Ingest:
                 if little:
                     await asyncio.sleep(0)
             self._idle.set()
-
-    async def _alarms_first(self) -> None:
-        """A transaction of the journal asks for the interpreter fifty times: beside decoding it would take ten times as long as alone."""
-        now = time.monotonic()
-        if now >= self._patient_from and self._annunciator.writing:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._annunciator.drained(), YIELD_SECONDS)
-            self._patient_from = 2 * time.monotonic() - now
 
     async def drained(self) -> None:
         """Waits until nothing is in the inbox."""
