@@ -71,6 +71,9 @@ Seq = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1, description="From 1 at
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=253402300799999, description="Unix time in milliseconds, UTC; a fraction is allowed")]
 
 
+Texts = Annotated[dict[str, str], msgspec.Meta(description="By language: es, en")]
+
+
 class PointDeclaration(msgspec.Struct, frozen=True, omit_defaults=True):
     """A point, declared once in the birth. ``kind``: analog, digital, counter or score; ``range``: [low, high] in ``unit``."""
 
@@ -78,7 +81,7 @@ class PointDeclaration(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Annotated[str, msgspec.Meta(pattern=whole("(analog|digital|counter|score)"))] = "analog"
     range: Annotated[tuple[float, float], msgspec.Meta(description="[low, high] in the unit of the point")] | None = None
     asset: str = ""
-    description: Annotated[dict[str, str], msgspec.Meta(description="By language: es, en")] = {}
+    description: Texts = {}
     period: Annotated[float, msgspec.Meta(ge=0, description="Seconds between readings, where the node knows")] | None = None
 
 
@@ -109,12 +112,12 @@ class ModelUse(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     sha256: Annotated[str, msgspec.Meta(pattern=whole("[0-9a-f]{64}"))]
     points: list[PointName]
-    purpose: str = ""
+    purpose: Texts = {}
     threshold: float | None = None
-    why: Annotated[str, msgspec.Meta(description="Why that threshold")] = ""
+    why: Annotated[dict[str, str], msgspec.Meta(description="Why that threshold, by language: es, en")] = {}
     data: Annotated[list[str], msgspec.Meta(description="What it learned from and was judged on")] = []
     figures: list[ModelFigure] = []
-    fails: Annotated[list[str], msgspec.Meta(description="What it is known not to see, or to see wrongly")] = []
+    fails: Annotated[list[Texts], msgspec.Meta(description="What it is known not to see, or to see wrongly")] = []
     shadow: Annotated[bool, msgspec.Meta(description="Its card wants alarms on it tried out before they alert anybody")] = False
     candidate: Annotated[bool, msgspec.Meta(description="It runs beside the model in use and alarms nobody")] = False
 

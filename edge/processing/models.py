@@ -7,6 +7,7 @@ from contract.messages import ModelFigure, ModelUse
 from edge.errors import Misconfigured
 from edge.processing import Modelled, Processor, ProcessorContext
 from models.cards import Card, ModelError, card_path, read_card
+from models.words import in_languages
 
 if TYPE_CHECKING:
     from models.runtime import Model
@@ -61,9 +62,9 @@ def _use(card: Card, points: list[str], *, candidate: bool) -> ModelUse:
         version=card.version,
         sha256=card.sha256,
         points=points,
-        purpose=card.purpose,
+        purpose=in_languages(card.purpose),
         threshold=card.threshold.value,
-        why=card.threshold.why,
+        why=in_languages(card.threshold.why),
         data=[f"{data.name}: {data.split}" for data in card.data],
         figures=[
             ModelFigure(
@@ -76,7 +77,7 @@ def _use(card: Card, points: list[str], *, candidate: bool) -> ModelUse:
             )
             for figure in card.metrics
         ],
-        fails=list(card.failure_modes),
+        fails=[in_languages(sentence) for sentence in card.failure_modes],
         shadow=card.shadow,
         candidate=candidate,
     )

@@ -34,7 +34,8 @@ async def test_from_the_list_to_a_note_by_keyboard(tmp_path: Path) -> None:
         await expect(model.locator(".scores dd")).to_have_text("7.50 mm/s")
         await model.locator("summary").press("Enter")
         await expect(model.locator(".figures")).to_contain_text("0.95 (0.9 – 0.98)")
-        await expect(model).to_contain_text("other machines")
+        await expect(model.locator("dd", has_text="otras máquinas")).to_be_visible()
+        await expect(model.locator('[lang="en"]', has_text="few false calls")).to_be_visible()  # nobody has translated that
         await page.locator("#spectra-which").select_option(f"envelope {DE}")
         await page.locator('[data-past="1h"]').press("Enter")
         await expect(page.locator("#spectra-cursors")).to_have_text("BPFO 3.58")

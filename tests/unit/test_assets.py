@@ -34,11 +34,11 @@ MODEL = ModelUse(
     "1.0.0",
     "ab" * 32,
     [f"{DE}/rms_velocity", "elsewhere/score"],
-    purpose="Orders inspection work.",
+    purpose={"es": "Ordena inspecciones.", "en": "Orders inspection work."},
     threshold=0.8,
-    why="few false calls",
+    why={"en": "few false calls"},
     figures=[ModelFigure("macro-F1", 0.95, 0.9, 0.98, "bearing_cwru", "7 mil left out", {"random forest": 0.76})],
-    fails=["other machines"],
+    fails=[{"es": "otras máquinas", "en": "other machines"}],
 )
 VIBRATION = AlarmDefinition("vibration-high", f"{DE}/rms_velocity", Condition(ConditionKind.ABOVE, 5.1), Priority.MEDIUM)
 

@@ -1,6 +1,7 @@
 """What ships: every artifact has its card and hash, and the bearing model says sensible things of bearings it was not made with."""
 
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.bench import latencies_ms
 from models.cards import ARTIFACTS, card_path, read_card
 from models.cli import disagreements, main
 from models.runtime import Model, load, names
+from models.words import SPANISH, in_languages
 
 LABELS = ("normal", "inner", "outer", "ball")
 GEOMETRY = BearingGeometry(balls=9, ball_mm=7.94, pitch_mm=39.04)
@@ -46,6 +48,21 @@ def test_every_artifact_runs_on_the_oldest_runtime_that_is_allowed(name: str) ->
 
 def test_no_card_is_left_without_its_artifact() -> None:
     assert {path.stem for path in ARTIFACTS.glob("*.json")} == set(names())
+
+
+def test_what_a_card_says_on_the_page_is_there_in_spanish_and_nothing_else_is() -> None:
+    """By its English sentence: one that changes wants its Spanish again."""
+    cards = [read_card(card_path(ARTIFACTS / f"{name}.onnx")) for name in names()]
+    said = {sentence for card in cards for sentence in (card.purpose, card.threshold.why, *card.failure_modes)}
+    spanish = json.loads(SPANISH.read_text("utf-8"))
+    assert set(spanish) == said
+    assert all(told.strip() and told != sentence for sentence, told in spanish.items())
+    assert in_languages("A sentence of a site's own card.") == {"en": "A sentence of a site's own card."}
+
+
+def test_every_number_of_a_sentence_is_in_its_spanish() -> None:
+    for sentence, told in json.loads(SPANISH.read_text("utf-8")).items():
+        assert sorted(re.findall(r"\d+(?:\.\d+)?", told)) == sorted(re.findall(r"\d+(?:\.\d+)?", sentence)), sentence
 
 
 def test_the_card_names_the_features_of_the_code(model: Model) -> None:

@@ -80,6 +80,8 @@ def test_an_alarm_on_a_model_that_is_not_proven_is_in_shadow_until_the_site_says
     (use,) = load(tmp_path / "node.yaml", {}).models
     assert (use.name, use.shadow, use.candidate) == ("ppe_detector", True, False)
     assert "gate-cam/objects/person" in use.points
+    assert use.purpose["es"].startswith("Encuentra personas, cascos"), "in Spanish first"
+    assert all(set(text) == {"es", "en"} for text in (use.why, *use.fails))
     assert use.figures[0].low <= use.figures[0].value <= use.figures[0].high, "the birth tells its card"
     assert shadows("people_vehicles", "detector") == [False]
     assert shadows(install(tmp_path, [[0, 0, 1, 1, 0.9]], ["person"], shadow=True), "detector") == [True], "a model of the site"

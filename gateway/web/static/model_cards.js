@@ -1,7 +1,7 @@
-// What models say of an asset, and what their cards say of them. A card is written in English.
+// What models say of an asset, and what their cards say of them. Figures, and cards of a site's own models, may be in English alone.
 
 import { byId, element, write } from "./dom.js";
-import { inLanguage, locale, qualityText, t, unitText, valueText } from "./words.js";
+import { inLanguage, locale, qualityText, settings, t, unitText, valueText } from "./words.js";
 
 const SHOWN = 12; // scores; all of them are among the values
 const format = new Intl.NumberFormat(locale, { maximumSignificantDigits: 4 });
@@ -27,18 +27,17 @@ export class ModelCards {
   }
 
   card(model, known, open) {
-    const english = (tag, text) => element(tag, { lang: "en" }, text);
     const marks = [model.shadow ? t("asset.model_shadow") : "", model.candidate ? t("asset.model_candidate") : ""].filter(Boolean);
     const rows = model.points.filter((name) => known.has(name)).slice(0, SHOWN).map((name) => this.row(known.get(name)));
     const facts = element("dl", {});
     const tell = (name, ...told) => (told.length > 0 ? facts.append(element("dt", {}, name), ...told) : null);
-    if (model.threshold !== undefined) tell(t("asset.model_threshold"), element("dd", {}, `${numberText(model.threshold)} `, english("span", model.why ?? "")));
-    tell(t("asset.model_data"), ...(model.data ?? []).map((text) => english("dd", text)));
-    tell(t("asset.model_fails"), ...(model.fails ?? []).map((text) => english("dd", text)));
+    if (model.threshold !== undefined) tell(t("asset.model_threshold"), element("dd", {}, `${numberText(model.threshold)} `, said("span", model.why)));
+    tell(t("asset.model_data"), ...(model.data ?? []).map((text) => element("dd", { lang: "en" }, text)));
+    tell(t("asset.model_fails"), ...(model.fails ?? []).map((text) => said("dd", text)));
     tell("SHA-256", element("dd", { class: "hash" }, model.sha256));
     const details = element("details", { "data-of": `${model.name} ${model.version}` }, element("summary", {}, t("asset.model_card")), facts, figures(model));
     details.open = open.has(details.dataset.of);
-    return element("article", { class: "model" }, element("h3", {}, [`${model.name} ${model.version}`, ...marks].join(" · ")), english("p", model.purpose ?? ""), element("dl", { class: "scores" }, ...rows), details);
+    return element("article", { class: "model" }, element("h3", {}, [`${model.name} ${model.version}`, ...marks].join(" · ")), said("p", model.purpose), element("dl", { class: "scores" }, ...rows), details);
   }
 
   row(point) {
@@ -46,6 +45,12 @@ export class ModelCards {
     this.cells.set(point.point, cell);
     return element("div", {}, element("dt", {}, inLanguage(point.description, point.point)), cell);
   }
+}
+
+// A text of the wire, with its language where that is not the page's.
+function said(tag, words) {
+  const spoken = words?.[settings.language] ? {} : { lang: words?.es ? "es" : "en" };
+  return element(tag, spoken, inLanguage(words));
 }
 
 function score(point) {
