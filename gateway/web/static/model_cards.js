@@ -31,7 +31,7 @@ export class ModelCards {
     const rows = model.points.filter((name) => known.has(name)).slice(0, SHOWN).map((name) => this.row(known.get(name)));
     const facts = element("dl", {});
     const tell = (name, ...told) => (told.length > 0 ? facts.append(element("dt", {}, name), ...told) : null);
-    if (model.threshold !== undefined) tell(t("asset.model_threshold"), element("dd", {}, `${numberText(model.threshold)} `, said("span", model.why)));
+    if (model.threshold !== undefined) tell(t("asset.model_threshold"), element("dd", {}, `${numberText(model.threshold)}: `, said("span", model.why)));
     tell(t("asset.model_data"), ...(model.data ?? []).map((text) => element("dd", { lang: "en" }, text)));
     tell(t("asset.model_fails"), ...(model.fails ?? []).map((text) => said("dd", text)));
     tell("SHA-256", element("dd", { class: "hash" }, model.sha256));
