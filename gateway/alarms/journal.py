@@ -268,12 +268,14 @@ class Journal:
 
     def _lock(self, connection: Connection, key: str, node: str, definition: str, point: str) -> _Locked:
         """The alarm's state, its row held until the transaction ends, so that two gateways take turns with one alarm."""
-        row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "version": 0, "newest_ns": 0}
-        insert = self._insert(STATE).values(key=key, after=_encode(Fold()), **row)
-        connection.execute(insert.on_conflict_do_nothing())
-        if point:
-            connection.execute(update(STATE).where(STATE.c.key == key, STATE.c.point != point).values(point=point))
-        locked = connection.execute(select(STATE.c.after, STATE.c.version).where(STATE.c.key == key).with_for_update()).one()
+        asked = select(STATE.c.after, STATE.c.version, STATE.c.point).where(STATE.c.key == key).with_for_update()
+        locked = connection.execute(asked).one_or_none()
+        if locked is None:
+            row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "version": 0, "newest_ns": 0}
+            connection.execute(self._insert(STATE).values(key=key, after=_encode(Fold()), **row).on_conflict_do_nothing())
+            locked = connection.execute(asked).one()
+        if point and locked.point != point:
+            connection.execute(update(STATE).where(STATE.c.key == key).values(point=point))
         return _Locked(_fold.decode(locked.after), locked.version)
 
     @staticmethod
@@ -320,8 +322,8 @@ class Journal:
         """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, until what follows is as it was."""
         key = alarm_key(event.node, event.definition)
         first = event.id if since_ns == event.time_ns else ""
-        same = and_(EVENT.c.key == key, EVENT.c.at_ns == since_ns, EVENT.c.id < first)
-        event_before = _last(connection, EVENT, same) or _last(connection, EVENT, and_(EVENT.c.key == key, EVENT.c.at_ns < since_ns))
+        earlier = and_(EVENT.c.key == key, EVENT.c.at_ns <= since_ns, or_(EVENT.c.at_ns < since_ns, EVENT.c.id < first))
+        event_before = _last(connection, EVENT, earlier)
         action_before = _last(connection, ACTION, and_(ACTION.c.key == key, ACTION.c.at_ns < since_ns))
         past = max((row for row in (event_before, action_before) if row is not None), key=_place, default=None)
         fold = _fold.decode(past.after) if past is not None else Fold()
