@@ -4,8 +4,8 @@
 
 ``join``: mqtt in (QoS 1, our data topic, parsed as JSON) -> function (a point for each frame: all its values as fields, the node as a tag) -> join
 (an array of BATCHES points, or what there is after FLUSH) -> influxdb batch, precision ms. ``function``: the same, but the function keeps the batch
-itself, which saves a message for each point and is the fastest flow that we found. No debug nodes, no editor, context in memory; of several batch
-sizes the best. Mosquitto may queue more than its thousand messages, for everyone alike: with fewer it drops some on the way to Node-RED.
+itself, which saves a message for each point and is the fastest flow that we found. ``plain``: without a join, a write for each message, as it is
+drawn first. No debug nodes, no editor, context in memory; of several batch sizes the best. Mosquitto may queue more than its thousand messages, for everyone alike: with fewer it drops some on the way to Node-RED.
 
 All are loaded by `ingest_load` in a closed loop with the same windows. Node-RED acknowledges nothing, so the load asks InfluxDB four times a second
 for the newest value of each node and takes that for its acknowledgement: no flow is asked for more than it can store, and the question costs
@@ -38,7 +38,7 @@ from tests.rig.servers import Influx, Mosquitto
 from tests.rig.site import SITE, Gateway
 
 PACKAGES = ("node-red", "node-red-contrib-influxdb")
-FLOWS = ("join", "function")
+FLOWS = ("plain", "join", "function")
 STORES = ("duckdb", "influx")
 DATABASE = "bench"
 HUNDRED, TEN = "100 values a message", "10 values a message"
@@ -52,6 +52,7 @@ POINTS = """
 const name = msg.topic.split("/")[3];
 const made = msg.payload.frames.map(frame => ({measurement: "readings", tags: {node: name}, fields: frame.v, timestamp: frame.t}));
 """
+PLAIN = POINTS + "return {payload: made};"
 ONE_EACH = POINTS + "return [made.map(point => ({payload: point}))];"
 BATCHED = f"""{POINTS}
 const points = context.get("points");
@@ -104,6 +105,8 @@ def flow(kind: str, broker: Mosquitto, server: Influx, batch: int) -> list[dict[
         code = BATCHED.replace("BATCH", str(batch))
         start = BATCHED_START.replace("FLUSH_MS", f"{1000 * FLUSH:.0f}")
         return [*made, {**function, "func": code, "initialize": start, "wires": [["n4"]]}]
+    if kind == "plain":
+        return [*made, {**function, "func": PLAIN, "wires": [["n4"]]}]
     join: dict[str, Any] = {"id": "n3", "z": "f1", "type": "join", "mode": "custom", "build": "array", "propertyType": "msg"}
     join |= {"property": "payload", "count": str(batch), "timeout": str(FLUSH), "useparts": False}
     return [*made, {**function, "func": ONE_EACH, "wires": [["n3"]]}, {**join, "wires": [["n4"]]}]
