@@ -5,7 +5,8 @@
 ``join``: mqtt in (QoS 1, our data topic, parsed as JSON) -> function (a point for each frame: all its values as fields, the node as a tag) -> join
 (an array of BATCHES points, or what there is after FLUSH) -> influxdb batch, precision ms. ``function``: the same, but the function keeps the batch
 itself, which saves a message for each point and is the fastest flow that we found. ``plain``: without a join, a write for each message, as it is
-drawn first. No debug nodes, no editor, context in memory; of several batch sizes the best. Mosquitto may queue more than its thousand messages, for everyone alike: with fewer it drops some on the way to Node-RED.
+drawn first. No debug nodes, no editor, context in memory; of several batch sizes the best. Mosquitto may queue more than its thousand messages, for
+everyone alike: with fewer it drops some on the way to Node-RED.
 
 All are loaded by `ingest_load` in a closed loop with the same windows. Node-RED acknowledges nothing, so the load asks InfluxDB four times a second
 for the newest value of each node and takes that for its acknowledgement: no flow is asked for more than it can store, and the question costs

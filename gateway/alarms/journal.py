@@ -1,30 +1,27 @@
 """The alarm journal: every event and every action, kept in SQL, and the state that they lead to."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Table, and_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contract.alarms import AlarmDefinition, AlarmEvent, State, Transition, Trigger, alarm_key, step
 from contract.frames import to_ns
 from contract.messages import Standing
 from gateway import audit
+from gateway.alarms import folding
 from gateway.alarms.history import Found, HistoryReader
-from gateway.alarms.lifecycle import Fold, Happening, follow, trigger_of
+from gateway.alarms.lifecycle import Fold, Happening, follow
 from gateway.alarms.tables import ACTION, DEFINITION, EVENT, STATE
 from gateway.alarms.view import URGENCY, AlarmView, Entry, Recorded, undeclared
 from gateway.database import reading
 
 MAX_SHELVED_NS = 24 * 3_600_000_000_000
-PIECE = 50  # rows
 SYSTEM = "muki"  # the author of what the gateway does by itself
 
 _definition = msgspec.json.Decoder(AlarmDefinition)
-_fold = msgspec.json.Decoder(Fold)
-_strings = msgspec.json.Decoder(tuple[str, ...])
 
 
 class UnknownAlarm(LookupError):
@@ -163,7 +160,7 @@ class Journal:
             if row is None:
                 raise UnknownAlarm(key)
             definition = self._define(connection, key) or undeclared(row.definition, row.point)
-            before = _fold.decode(row.after)
+            before = folding.decode(row.after)
             if seen is not None and seen != before.event:
                 raise NotPossible("came_again")
             answer = step(before.status, trigger, latching=definition.latching, shelvable=definition.shelvable)
@@ -184,10 +181,10 @@ class Journal:
                     who=action.who,
                     note=note,
                     until_ns=until_ns,
-                    after=_encode(after),
+                    after=folding.encode(after),
                 )
             )
-            self._save(connection, key, after, at_ns)
+            folding.save(connection, key, after, at_ns)
             what = {"note": note, "until_ns": until_ns, "at_ns": at_ns, "state": after.state.value, "event": after.event}
             told = what | ({"by": by} if by else {})
             audit.record(connection, audit.Entry(now_ns, f"alarm.{trigger.value}", action.who, key, told))
@@ -255,7 +252,7 @@ class Journal:
                 row.node,
                 row.point,
                 _definition.decode(row.body) if row.body else undeclared(row.definition, row.point),
-                _fold.decode(row.after),
+                folding.decode(row.after),
                 row.version,
             )
             for row in rows
@@ -272,11 +269,11 @@ class Journal:
         locked = connection.execute(asked).one_or_none()
         if locked is None:
             row = {"node": node, "definition": definition, "point": point, "state": State.NORMAL.value, "version": 0, "newest_ns": 0}
-            connection.execute(self._insert(STATE).values(key=key, after=_encode(Fold()), **row).on_conflict_do_nothing())
+            connection.execute(self._insert(STATE).values(key=key, after=folding.encode(Fold()), **row).on_conflict_do_nothing())
             locked = connection.execute(asked).one()
         if point and locked.point != point:
             connection.execute(update(STATE).where(STATE.c.key == key).values(point=point))
-        return _Locked(_fold.decode(locked.after), locked.version)
+        return _Locked(folding.decode(locked.after), locked.version)
 
     @staticmethod
     def _put(connection: Connection, event: AlarmEvent, key: str, *, received_ns: int, late: bool, inferred: bool) -> int | None:
@@ -312,48 +309,11 @@ class Journal:
     def _conclude(self, connection: Connection, event: AlarmEvent, before: _Locked, since_ns: int, *, late: bool) -> Recorded:
         key = alarm_key(event.node, event.definition)
         definition = self._define(connection, key) or undeclared(event.definition, event.point)
-        after = self._refold(connection, event, since_ns, before.fold, latching=definition.latching)
+        after = folding.refold(connection, event, since_ns, before.fold, latching=definition.latching)
         changed = after != before.fold
         view = AlarmView(key, event.node, event.point or definition.point, definition, after, before.version + 1) if changed else None
         announce = not late and after.state is State.UNACKNOWLEDGED and after.event == event.id
         return Recorded(view, duplicate=False, announce=announce)
-
-    def _refold(self, connection: Connection, event: AlarmEvent, since_ns: int, before: Fold, *, latching: bool) -> Fold:
-        """Folds from a time on: usually the newest event's, so that this is one step; behind a late one, until what follows is as it was."""
-        key = alarm_key(event.node, event.definition)
-        first = event.id if since_ns == event.time_ns else ""
-        earlier = and_(EVENT.c.key == key, EVENT.c.at_ns <= since_ns, or_(EVENT.c.at_ns < since_ns, EVENT.c.id < first))
-        event_before = _last(connection, EVENT, earlier)
-        action_before = _last(connection, ACTION, and_(ACTION.c.key == key, ACTION.c.at_ns < since_ns))
-        past = max((row for row in (event_before, action_before) if row is not None), key=_place, default=None)
-        fold = _fold.decode(past.after) if past is not None else Fold()
-        passed, newest_ns = False, since_ns
-        for row in _later(connection, key, since_ns, first):
-            fold = follow(fold, _happening(row), latching=latching)
-            after = _encode(fold)
-            if passed and after == row.after:
-                return before
-            table = EVENT if _is_event(row) else ACTION
-            this = and_(EVENT.c.key == key, EVENT.c.id == row.id) if table is EVENT else ACTION.c.id == row.id
-            connection.execute(update(table).where(this).values(after=after))
-            passed = passed or (table is EVENT and row.id == event.id)
-            newest_ns = row.at_ns
-        self._save(connection, key, fold, newest_ns)
-        return fold
-
-    @staticmethod
-    def _save(connection: Connection, key: str, fold: Fold, newest_ns: int) -> None:
-        connection.execute(
-            update(STATE)
-            .where(STATE.c.key == key)
-            .values(
-                state=fold.state.value,
-                version=STATE.c.version + 1,
-                newest_ns=newest_ns,
-                shelved_until_ns=fold.shelved_until_ns,
-                after=_encode(fold),
-            )
-        )
 
 
 def _audited(event: AlarmEvent, received_ns: int, *, late: bool) -> audit.Entry:
@@ -366,58 +326,3 @@ def _audited(event: AlarmEvent, received_ns: int, *, late: bool) -> audit.Entry:
         "late": late,
     }
     return audit.Entry(received_ns, f"alarm.{event.transition.value}", event.node, alarm_key(event.node, event.definition), what)
-
-
-def _encode(fold: Fold) -> str:
-    return msgspec.json.encode(fold).decode()
-
-
-def _is_event(row: Row[Any]) -> bool:
-    return "transition" in row._fields
-
-
-def _place(row: Row[Any]) -> tuple[int, int, str | int]:
-    """The order of happenings: by time, then events before actions, then by id. Ids of the two kinds never meet."""
-    return (row.at_ns, 0 if _is_event(row) else 1, row.id)
-
-
-def _last(connection: Connection, table: Table, condition: Any) -> Row[Any] | None:
-    return connection.execute(select(table).where(condition).order_by(table.c.at_ns.desc(), table.c.id.desc()).limit(1)).one_or_none()
-
-
-def _later(connection: Connection, key: str, since_ns: int, first: str) -> Iterator[Row[Any]]:
-    """What happened to an alarm from a time on, of that time from the id ``first`` on, in order, read in pieces: mostly the first one is enough."""
-    mine = select(ACTION).where(ACTION.c.key == key, ACTION.c.at_ns >= since_ns).order_by(ACTION.c.at_ns, ACTION.c.id)
-    actions = deque(connection.execute(mine).all())
-    behind = or_(EVENT.c.at_ns > since_ns, and_(EVENT.c.at_ns == since_ns, EVENT.c.id >= first))
-    at_ns = since_ns
-    while True:
-        events = connection.execute(
-            select(EVENT).where(EVENT.c.key == key, EVENT.c.at_ns >= at_ns, behind).order_by(EVENT.c.at_ns, EVENT.c.id).limit(PIECE)
-        ).all()
-        for event in events:
-            while actions and _place(actions[0]) < _place(event):
-                yield actions.popleft()
-            yield event
-        if len(events) < PIECE:
-            break
-        at_ns = events[-1].at_ns
-        behind = or_(EVENT.c.at_ns > at_ns, and_(EVENT.c.at_ns == at_ns, EVENT.c.id > events[-1].id))
-    yield from actions
-
-
-def _happening(row: Row[Any]) -> Happening:
-    if not _is_event(row):
-        return Happening(row.at_ns, row.id, Trigger(row.trigger), who=row.who, note=row.note, until_ns=row.until_ns)
-    transition = Transition(row.transition)
-    return Happening(
-        row.at_ns,
-        row.id,
-        trigger_of(transition),
-        transition,
-        row.value,
-        row.quality,
-        _strings.decode(row.evidence),
-        late=row.late,
-        first_up=bool(row.first_up),
-    )
