@@ -1,19 +1,21 @@
 """Trains the carbon monoxide calibration: ``python -m models.train.gas_sensor_co`` writes models/artifacts/gas_sensor_co.onnx and its card.
 
 The resistance of a metal oxide follows a power of the concentration, so its logarithm is what counts, and temperature and humidity shift it.
-Five such sensors of crossed sensitivity, and how they moved within the last day, give the concentration; the hour of the day is left out,
-because it tells of traffic and not of gas.
+Five such sensors of crossed sensitivity, and how they moved within the last day, give the concentration by four estimators of different kinds
+(`gas_blend`); the hour of the day is left out, because it tells of traffic and not of gas.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.cards import ModelError
+from models.train import gas_blend
 from models.train.boosted_trees import ensemble_node
+from models.train.gas_blend import Blend, Members, fit_members, weigh
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,6 +32,7 @@ HOURS = 24
 COVERAGE = 0.9
 FOLDS = 5
 SEED = 20251123
+FOREST = (40, 8)  # extra trees, and rows of a leaf: what ships is to stay small
 MOVES = {
     "the hour alone": ((), False, ()),
     "the hour and the three before": ((1, 2, 3), False, ()),
@@ -51,10 +54,10 @@ class Series(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """``centre`` and ``log_spread`` are fitted trees on ``windows`` times ``weights`` (192, features); the band is ``widening`` spreads wide."""
+    """``centre`` and ``log_spread`` (fitted trees) are of ``windows`` times ``weights`` (192, features); the band is ``widening`` spreads wide."""
 
     weights: Array
-    centre: Any
+    centre: Blend
     log_spread: Any
     widening: float
 
@@ -142,27 +145,27 @@ def trees(rows: Array, target: Array, *, loss: str = "absolute_error", rounds: i
     ).fit(rows, target)
 
 
-def held_out(series: Series, rows: Array) -> Array:
-    """The estimate for each hour by trees that saw neither its contiguous fold nor the day on either side of it."""
-    estimate = np.empty(len(series.co))
+def held_out(series: Series, rows: Array, fit: Callable[[Array, Array], Any]) -> Array:
+    """The estimates (…, n) for each hour by what ``fit(rows, co)`` made without its contiguous fold and the day on either side of it."""
+    estimates = []
     for part in np.array_split(np.arange(len(series.co)), FOLDS):
         first, last = series.hour[part[0]], series.hour[part[-1]]
         rest = (series.hour < first - HOURS) | (series.hour > last + HOURS)
-        estimate[part] = trees(rows[rest], series.co[rest]).predict(rows[part])
-    return estimate
+        estimates.append(fit(rows[rest], series.co[rest]).predict(rows[part]))
+    return np.concatenate(estimates, axis=-1)
 
 
 def choose(series: Series) -> str:
-    """The key of MOVES whose held-out estimates lie closest."""
+    """The key of MOVES with which the held-out estimates of boosted trees lie closest."""
     errors = {
-        name: float(np.abs(held_out(series, features(series.windows, weights_of(moves))) - series.co).mean())
+        name: float(np.abs(held_out(series, features(series.windows, weights_of(moves)), trees) - series.co).mean())
         for name, moves in MOVES.items()
     }
     return min(errors, key=lambda name: errors[name])
 
 
 def fit(series: Series, chosen: str) -> Calibration:
-    """The trees from all rows; the width of the band from how the first third of the rows fared on the other two, as a sensor ages."""
+    """The blend from all rows; the width of the band from how the first third of the rows fared on the other two, as a sensor ages."""
     weights = weights_of(MOVES[chosen])
     third = len(series.co) // 3
     early, later = series.rows(np.arange(third)), series.rows(np.arange(third, len(series.co)))
@@ -172,10 +175,21 @@ def fit(series: Series, chosen: str) -> Calibration:
     return Calibration(weights, *_fitted(series, weights), float(np.quantile(scores, COVERAGE)))
 
 
-def _fitted(series: Series, weights: Array) -> tuple[Any, Any]:
+def blended(series: Series, rows: Array, forest: tuple[int, int] = FOREST) -> tuple[Blend, Array]:
+    """The four estimators from all rows, weighted by their held-out estimates; and what the blend of those says, (n,)."""
+
+    def members(rows: Array, co: Array) -> Members:
+        return fit_members(rows, co, trees, SEED, forest=forest)
+
+    told = held_out(series, rows, members)
+    weights = weigh(told, series.co)
+    return Blend(members(rows, series.co), weights), weights @ told
+
+
+def _fitted(series: Series, weights: Array) -> tuple[Blend, Any]:
     rows = features(series.windows, weights)
-    residual = np.abs(held_out(series, rows) - series.co)
-    return trees(rows, series.co), trees(rows, np.log(residual + 0.02), loss="squared_error", rounds=60)
+    blend, told = blended(series, rows)
+    return blend, trees(rows, np.log(np.abs(told - series.co) + 0.02), loss="squared_error", rounds=60)
 
 
 def to_onnx(calibration: Calibration) -> bytes:
@@ -211,8 +225,9 @@ def to_onnx(calibration: Calibration) -> bytes:
         helper.make_node("Reshape", ["eight", "flat"], ["row"]),
         helper.make_node("MatMul", ["row", "weights"], ["features"]),
     ]
+    blend, of_the_blend = gas_blend.nodes(calibration.centre, "features", "estimate")
     nodes += [
-        ensemble_node(calibration.centre, "features", "estimate"),
+        *blend,
         ensemble_node(calibration.log_spread, "features", "log_spread"),
         helper.make_node("Exp", ["log_spread"], ["spread"]),
         helper.make_node("Mul", ["spread", "band"], ["offset"]),
@@ -224,7 +239,7 @@ def to_onnx(calibration: Calibration) -> bytes:
         NAME,
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", HOURS, size]) for name, size in INPUTS.items()],
         [helper.make_tensor_value_info("co", TensorProto.FLOAT, ["N", len(LABELS)])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [numpy_helper.from_array(value, name) for name, value in (constants | of_the_blend).items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="muki")
