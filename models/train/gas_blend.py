@@ -102,7 +102,7 @@ def _back(logarithm: Array) -> Array:
 
 def nodes(blend: Blend, rows: str, output: str) -> tuple[Sequence[Any], dict[str, Array]]:
     """From ``rows`` float32 (N, features) to ``output`` float32 (N, 1): ONNX nodes of opset 17, and the constants that they need by name."""
-    from onnx import helper
+    from onnx import TensorProto, helper
 
     members, gamma = blend.members, float(blend.members.kernel._gamma)
     support = members.kernel.support_vectors_
@@ -132,8 +132,11 @@ def nodes(blend: Blend, rows: str, output: str) -> tuple[Sequence[Any], dict[str
         helper.make_node("Add", ["products", "own_square"], ["nearer"]),
         helper.make_node("Add", ["nearer", "support_square"], ["distance"]),
         helper.make_node("Exp", ["distance"], ["likeness"]),
-        helper.make_node("MatMul", ["likeness", "dual"], ["kernel_sum"]),
-        helper.make_node("Add", ["kernel_sum", "dual_offset"], ["kernel_log"]),
+        # Thousands of large terms that cancel: in float32 the third decimal of the sum would hang on their order.
+        helper.make_node("Cast", ["likeness"], ["likeness_double"], to=TensorProto.DOUBLE),
+        helper.make_node("MatMul", ["likeness_double", "dual"], ["kernel_sum"]),
+        helper.make_node("Add", ["kernel_sum", "dual_offset"], ["kernel_double"]),
+        helper.make_node("Cast", ["kernel_double"], ["kernel_log"], to=TensorProto.FLOAT),
         helper.make_node("MatMul", ["scaled", "line"], ["line_sum"]),
         helper.make_node("Add", ["line_sum", "line_offset"], ["line_log"]),
         ensemble_node(members.rest, rows, "rest_log"),
@@ -149,5 +152,6 @@ def nodes(blend: Blend, rows: str, output: str) -> tuple[Sequence[Any], dict[str
         helper.make_node("Clip", ["four", "none", "highest"], ["four_kept"]),
         helper.make_node("MatMul", ["four_kept", "shares"], [output]),
     ]
-    kept = {name: np.asarray(value, np.float32) for name, value in constants.items()}
+    doubles = {"dual", "dual_offset"}
+    kept = {name: np.asarray(value, np.float64 if name in doubles else np.float32) for name, value in constants.items()}
     return made, kept | {"columns": np.array([1], np.int64)}
