@@ -95,7 +95,7 @@ def test_carbon_monoxide(tmp_path: Path) -> None:
     expected = load_model("gas_sensor_co").run(gas_sensor_co.inputs(test.windows))["co"]
     found = np.column_stack([column(told, name) for name in gas_sensor_co.LABELS])[test.hour]
     scored = np.isfinite(found[:, 0])
-    np.testing.assert_allclose(found[scored], expected[scored], atol=1e-4)
+    np.testing.assert_allclose(found[scored], expected[scored], atol=1e-3)  # float32 sums of many terms, in another order for many rows
     reasons = {told[hour]["estimate"][1] for hour in test.hour[~scored]}
     assert scored.mean() > 0.95
     assert reasons <= {"bad:gap"}
